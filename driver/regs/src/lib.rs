@@ -1,0 +1,3 @@
+//! Intel I/OAT registers, descriptor bits, device table and error names. No behaviour.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! netdma.sys: the NetDMA interface driver.
+#![no_std]

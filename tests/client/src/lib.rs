@@ -1,0 +1,2 @@
+//! netdmatest.sys: a legacy-style NetDMA client and copy test.
+#![no_std]

@@ -1,0 +1,1 @@
+//! End to end: the three driver images on the hosted machine with the engine model.

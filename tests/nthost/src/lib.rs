@@ -1,0 +1,1 @@
+//! A hosted NT machine: runs unmodified Windows driver images on Linux and judges them.

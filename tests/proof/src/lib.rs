@@ -1,0 +1,1 @@
+//! Says at run time which requirement of the specifications a test has just proven.

@@ -1,0 +1,1 @@
+//! The engine model as a vfio-user PCI function for QEMU guests.

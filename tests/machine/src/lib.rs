@@ -1,1 +1,3 @@
 //! End to end: the three driver images on the hosted machine with the engine model.
+
+#![forbid(unsafe_code)]

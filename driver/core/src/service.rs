@@ -1,0 +1,139 @@
+//! Interrupts: whose they are, what they report, how they are re-armed (H18, H22, H29, H30, H33).
+
+use core::sync::atomic::{Ordering, fence};
+
+use ioat_regs::{ChanSts, IntrCtrl, general};
+
+use crate::{Channel, Clock, Hardware, PciConfig, Registers, State, channel::CompletionWord};
+
+/// How the function interrupts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InterruptKind {
+    /// Not at all: completions are found by polling.
+    None,
+    /// One line or one message for all channels: ATTNSTATUS tells them apart.
+    Shared,
+    /// One MSI-X message per channel.
+    PerChannel,
+}
+
+/// Lets the function interrupt in the given way (H18). With [`InterruptKind::None`], keeps it from doing so.
+pub fn set_interrupts(registers: &impl Registers, kind: InterruptKind) {
+    let control = IntrCtrl::new()
+        .with_master_enable(kind != InterruptKind::None)
+        .with_vector_per_channel(kind == InterruptKind::PerChannel);
+    registers.write8(general::INTRCTRL, control.into_bits());
+}
+
+/// Asks, in the handler of a line or of a single message, which channels want attention: bit n for channel n.
+/// `None`: the interrupt is somebody else's.
+///
+/// The read of INTRCTRL drops the line; what was read is written back (H30).
+pub fn claim_shared(registers: &impl Registers) -> Option<u32> {
+    let read = registers.read8(general::INTRCTRL);
+    let control = IntrCtrl::from_bits(read);
+    if read == u8::MAX || !control.master_enable() {
+        return None;
+    }
+    let attention = if control.status() { registers.read32(general::ATTNSTATUS) } else { 0 };
+    registers.write8(general::INTRCTRL, read);
+    (attention != 0 && attention != u32::MAX).then_some(attention)
+}
+
+/// What to tell the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// Nothing new.
+    Nothing,
+    /// Everything up to the descriptor at this bus address is done.
+    Completed(u64),
+    /// The channel stopped for a reason other than completion; the completion word says Halted.
+    Stopped,
+}
+
+impl Channel {
+    /// Finds out what an interrupt was about. Normally from the completion word alone; when the word has not
+    /// changed, from CHANSTS: a descriptor may interrupt without a word, and hardware may halt without one (H33).
+    pub fn service<R: Registers, P: PciConfig, C: Clock>(
+        &mut self,
+        hardware: &Hardware<'_, R, P, C>,
+        word: &CompletionWord,
+    ) -> Report {
+        if self.unreported {
+            return self.stopped(word);
+        }
+        if !matches!(self.state, State::Running | State::Suspended) {
+            return Report::Nothing;
+        }
+        match self.look(hardware, word) {
+            Report::Nothing => {}
+            report => return report,
+        }
+        match self.block(hardware).status() {
+            None => {
+                self.left();
+                self.stopped(word)
+            }
+            Some(status) if status.state() == Some(ioat_regs::State::Halted) => {
+                self.fault(hardware, word, status);
+                self.stopped(word)
+            }
+            Some(status) if status.address() != 0 => Report::Completed(status.address()),
+            Some(_) => Report::Nothing,
+        }
+    }
+
+    /// Lets the channel interrupt again and looks at the completion word once more, so that what was completed in
+    /// between is not left lying (H29). One register write.
+    pub fn rearm<R: Registers, P: PciConfig, C: Clock>(
+        &mut self,
+        hardware: &Hardware<'_, R, P, C>,
+        word: &CompletionWord,
+    ) -> Report {
+        if matches!(self.state, State::Down | State::Stopping | State::Lost | State::Gone)
+            || self.completion.is_none()
+        {
+            return Report::Nothing;
+        }
+        self.block(hardware).write_control(self.run_control());
+        // The re-arm is on its way before the word is read.
+        fence(Ordering::SeqCst);
+        if matches!(self.state, State::Running | State::Suspended) {
+            self.look(hardware, word)
+        } else {
+            Report::Nothing
+        }
+    }
+
+    /// Whether the completion word says something new. Reads no register unless it says that the engine halted.
+    fn look<R: Registers, P: PciConfig, C: Clock>(
+        &mut self,
+        hardware: &Hardware<'_, R, P, C>,
+        word: &CompletionWord,
+    ) -> Report {
+        let now = ChanSts(word.load(Ordering::Acquire));
+        if now == self.seen {
+            return Report::Nothing;
+        }
+        match now.state() {
+            Some(ioat_regs::State::Halted) => {
+                self.fault(hardware, word, now);
+                self.stopped(word)
+            }
+            Some(ioat_regs::State::Armed) => Report::Nothing,
+            _ => {
+                self.seen = now;
+                Report::Completed(now.address())
+            }
+        }
+    }
+
+    /// The one report of a stop. The word says Halted whatever happened to the device.
+    fn stopped(&mut self, word: &CompletionWord) -> Report {
+        self.unreported = false;
+        if ChanSts(word.load(Ordering::Acquire)).state() != Some(ioat_regs::State::Halted) {
+            self.report_halt(word, crate::channel::reported_address(word));
+        }
+        Report::Stopped
+    }
+}

@@ -48,8 +48,7 @@ fn a_dependency_outside_the_table_is_reported_by_name() {
     let core = packages.iter_mut().find(|package| package.name == "ioat-core").expect("ioat-core");
     core.ours.push("netdma-core".into());
     let faults = forbidden_dependencies(&table(), &packages);
-    assert_eq!(faults.len(), 1, "{faults:?}");
-    assert!(faults[0].contains("ioat-core uses netdma-core"), "{}", faults[0]);
+    assert!(faults.iter().any(|fault| fault.contains("ioat-core uses netdma-core")), "{faults:?}");
 }
 
 #[test]

@@ -2,9 +2,16 @@
 //!
 //! One file per command: it declares a [`Command`] and this table names it.
 
+#![forbid(unsafe_code)]
+
 mod arguments;
 mod command;
 mod drivers;
+mod events;
+mod generated;
+mod requirements;
+mod specification;
+mod workspace;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -12,7 +19,7 @@ use std::process::ExitCode;
 use command::{Command, Failure};
 
 /// Every command, in the order `help` shows them.
-const COMMANDS: &[Command] = &[drivers::COMMAND];
+const COMMANDS: &[Command] = &[drivers::COMMAND, requirements::COMMAND, events::COMMAND];
 
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();

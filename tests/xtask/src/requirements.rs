@@ -1,0 +1,344 @@
+//! `cargo xtask requirements`: every requirement of the specifications with the tests that prove it.
+//!
+//! The proofs are those that the last complete `cargo xtask test` recorded (crate `proof`): a test that was not
+//! run, or failed, proves nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use proof::{On, Proof, Requirement};
+
+use crate::arguments::Arguments;
+use crate::command::{Command, Failure};
+use crate::generated::{self, cell};
+use crate::specification::{self, Specification};
+use crate::workspace;
+
+/// The command.
+pub const COMMAND: Command = Command {
+    name: "requirements",
+    usage: "[--check] [--open]",
+    summary: "List every R, M and H of docs/spec with its tests, and write docs/requirements.md.\n\n\
+              The proofs are those of the last complete `cargo xtask test`.\n\
+              --check  write nothing; fail when a proof was lost or the page is out of date\n\
+              --open   list only what no test proves yet",
+    run,
+};
+
+/// The generated page.
+const PAGE: &str = "docs/requirements.md";
+
+/// Written into the record folder when every test has been run.
+const COMPLETE: &str = "complete";
+
+/// Proofs by requirement.
+type Proofs = BTreeMap<Requirement, BTreeSet<Proof>>;
+
+fn run(words: Vec<OsString>) -> Result<(), Failure> {
+    let arguments = Arguments::parse(words, &["--check", "--open"], &[])?;
+    arguments.no_rest()?;
+    let root = workspace::root();
+    let specifications = specification::read(&root)?;
+    let proofs = records(&folder())?;
+    if arguments.has("--check") {
+        return check_against(&root, &specifications, &proofs);
+    }
+    list(&specifications, &proofs, arguments.has("--open"));
+    if arguments.has("--open") {
+        return Ok(());
+    }
+    generated::write(&root, PAGE, &page(&specifications, &proofs))
+}
+
+/// Where tests record their proofs while `cargo xtask test` runs.
+pub fn folder() -> PathBuf {
+    workspace::target().join("proofs")
+}
+
+/// Empties the record folder for a new run.
+///
+/// # Errors
+/// It cannot be emptied or made.
+pub fn begin() -> Result<PathBuf, Failure> {
+    let folder = folder();
+    let fresh = std::fs::remove_dir_all(&folder)
+        .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        .and_then(|()| std::fs::create_dir_all(&folder));
+    fresh.map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
+    Ok(folder)
+}
+
+/// Marks the records as those of a complete run.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn end(folder: &Path) -> Result<(), Failure> {
+    let path = folder.join(COMPLETE);
+    std::fs::write(&path, "").map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}
+
+/// Fails when the committed page has a proof that the last run has not, or is otherwise out of date.
+///
+/// # Errors
+/// As said, or there are no records of a complete run.
+pub fn check() -> Result<(), Failure> {
+    let root = workspace::root();
+    check_against(&root, &specification::read(&root)?, &records(&folder())?)
+}
+
+fn check_against(root: &Path, specifications: &[Specification], proofs: &Proofs) -> Result<(), Failure> {
+    let committed = std::fs::read_to_string(root.join(PAGE)).unwrap_or_default();
+    let lost: Vec<String> = proven_on(&committed)
+        .into_iter()
+        .filter(|requirement| !proofs.contains_key(requirement))
+        .map(|requirement| requirement.to_string())
+        .collect();
+    if !lost.is_empty() {
+        return Err(Failure::verdict(format!(
+            "no test proves {} any longer ({PAGE} says one did); restore the test, or say in the commit why not \
+             and run `cargo xtask requirements`",
+            lost.join(", ")
+        )));
+    }
+    generated::check(root, PAGE, &page(specifications, proofs), COMMAND.name)
+}
+
+/// The requirements that a generated page lists as proven.
+fn proven_on(page: &str) -> BTreeSet<Requirement> {
+    page.lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| ")?.split(" | ");
+            let requirement = Requirement::find(cells.next()?)?;
+            (!line.ends_with("| open |")).then_some(requirement)
+        })
+        .collect()
+}
+
+/// Reads the records of the last complete run.
+fn records(folder: &Path) -> Result<Proofs, Failure> {
+    let unreadable =
+        |path: &Path, error: std::io::Error| Failure::usage(format!("{}: {error}", path.display()));
+    if !folder.join(COMPLETE).exists() {
+        return Err(Failure::usage(format!(
+            "{} holds no records of a complete run; run `cargo xtask test` first",
+            folder.display()
+        )));
+    }
+    let mut proofs = Proofs::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
+        let path = entry.map_err(|error| unreadable(folder, error))?.path();
+        if path.extension().is_none_or(|extension| extension != "proofs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
+        for line in text.lines() {
+            let proof: Proof = line
+                .parse()
+                .map_err(|fault: String| Failure::verdict(format!("{}: {fault}", path.display())))?;
+            proofs.entry(proof.requirement).or_default().insert(proof);
+        }
+    }
+    Ok(proofs)
+}
+
+/// Prints the requirements, proven and open, or only the open ones.
+fn list(specifications: &[Specification], proofs: &Proofs, open_only: bool) {
+    for entry in specifications.iter().flat_map(|specification| &specification.entries) {
+        let proven = proofs.get(&entry.requirement);
+        if open_only && proven.is_some() {
+            continue;
+        }
+        let mark = if proven.is_some() { ' ' } else { '?' };
+        println!("{mark} {:<5}{}", entry.requirement.to_string(), entry.text);
+        for proof in proven.into_iter().flatten() {
+            println!("         {:<6} {}  ({})", proof.on.word(), proof.test, proof.place);
+        }
+    }
+    println!();
+    for specification in specifications {
+        for count in counts(specification, proofs) {
+            println!("{count}");
+        }
+    }
+}
+
+/// How many requirements of one kind are proven, and on what.
+struct Count {
+    kind: char,
+    all: usize,
+    proven: usize,
+    on: [(On, usize); 3],
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {} of {} proven", self.kind, self.proven, self.all)?;
+        for (on, count) in self.on.iter().filter(|(_, count)| *count > 0) {
+            write!(f, ", {count} on the {}", on.word())?;
+        }
+        Ok(())
+    }
+}
+
+fn counts(specification: &Specification, proofs: &Proofs) -> Vec<Count> {
+    let mut kinds: Vec<char> = specification.entries.iter().map(|entry| entry.requirement.kind()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+        .into_iter()
+        .map(|kind| {
+            let of_kind: Vec<_> =
+                specification.entries.iter().filter(|entry| entry.requirement.kind() == kind).collect();
+            let proven = |on: Option<On>| {
+                of_kind
+                    .iter()
+                    .filter_map(|entry| proofs.get(&entry.requirement))
+                    .filter(|found| on.is_none_or(|on| found.iter().any(|proof| proof.on == on)))
+                    .count()
+            };
+            Count {
+                kind,
+                all: of_kind.len(),
+                proven: proven(None),
+                on: [On::Image, On::Model, On::Crate].map(|on| (on, proven(Some(on)))),
+            }
+        })
+        .collect()
+}
+
+/// The generated page.
+fn page(specifications: &[Specification], proofs: &Proofs) -> String {
+    let mut page = String::from(
+        "# Requirements and their tests\n\n\
+         Generated by `cargo xtask requirements` from the records of a complete `cargo xtask test`; do not edit. A\n\
+         requirement counts as proven when an assertion tagged with its number held in that run. *image*: a driver\n\
+         image as it ships, on the hosted machine. *model*: the engine model. *crate*: portable code as an ordinary\n\
+         crate. What no test proves yet is *open*. The hosted machine is ours: see [evidence.md](evidence.md).\n\n\
+         | Kind | All | Proven | on image | on model | on crate | Open |\n|---|---|---|---|---|---|---|\n",
+    );
+    // Writing to a String cannot fail.
+    for specification in specifications {
+        for Count { kind, all, proven, on: [image, model, portable] } in counts(specification, proofs) {
+            let open = all - proven;
+            let _ = writeln!(
+                page,
+                "| {kind} ([{0}](spec/{0})) | {all} | {proven} | {1} | {2} | {3} | {open} |",
+                specification.page, image.1, model.1, portable.1
+            );
+        }
+    }
+    for specification in specifications {
+        let _ = write!(page, "\n## {}\n", specification.title);
+        let mut section = "";
+        for entry in &specification.entries {
+            if entry.section != section {
+                section = &entry.section;
+                let _ = write!(page, "\n### {section}\n\n| | Requirement | Tests |\n|---|---|---|\n");
+            }
+            let _ = writeln!(
+                page,
+                "| {} | {} | {} |",
+                entry.requirement,
+                cell(&entry.text),
+                tests(proofs.get(&entry.requirement))
+            );
+        }
+    }
+    page
+}
+
+/// The tests of one requirement. Lines of the sources are left out: they move with every edit.
+fn tests(proofs: Option<&BTreeSet<Proof>>) -> String {
+    let mut by_kind: BTreeMap<On, BTreeSet<&str>> = BTreeMap::new();
+    for proof in proofs.into_iter().flatten() {
+        by_kind.entry(proof.on).or_default().insert(&proof.test);
+    }
+    if by_kind.is_empty() {
+        return "open".into();
+    }
+    let of_kind = |(on, tests): (&On, &BTreeSet<&str>)| {
+        let tests: Vec<String> = tests.iter().map(|test| format!("`{test}`")).collect();
+        format!("{}: {}", on.word(), tests.join(", "))
+    };
+    by_kind.iter().map(of_kind).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests_of_the_page {
+    use super::*;
+    use crate::specification::Entry;
+
+    fn specifications() -> Vec<Specification> {
+        let entry = |name: &str| Entry {
+            requirement: Requirement::named(name),
+            section: "Version".into(),
+            text: "(I; D16) a | b".into(),
+        };
+        vec![Specification { page: "netdma.md", title: "NetDMA", entries: vec![entry("R14"), entry("R15")] }]
+    }
+
+    fn proofs(lines: &[&str]) -> Proofs {
+        let mut proofs = Proofs::new();
+        for line in lines {
+            let proof: Proof = line.parse().unwrap();
+            proofs.entry(proof.requirement).or_default().insert(proof);
+        }
+        proofs
+    }
+
+    /// A repository in the temporary folder that holds only `page`.
+    fn repository(name: &str, page: &str) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("requirements-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(root.join("docs")).unwrap();
+        std::fs::write(root.join(PAGE), page).unwrap();
+        root
+    }
+
+    #[test]
+    fn the_page_lists_proven_and_open_requirements() {
+        let proofs = proofs(&["R14\timage\troad::a\ta.rs:1", "R14\tcrate\tabi::b\tb.rs:1"]);
+        let page = page(&specifications(), &proofs);
+        assert!(page.contains("| R14 | (I; D16) a \\| b | image: `road::a`; crate: `abi::b` |"), "{page}");
+        assert!(page.contains("| R15 | (I; D16) a \\| b | open |"), "{page}");
+        assert!(page.contains("| 2 | 1 | 1 | 0 | 1 | 1 |"), "{page}");
+        assert_eq!(proven_on(&page), BTreeSet::from([Requirement::named("R14")]));
+    }
+
+    #[test]
+    fn a_lost_proof_is_named() {
+        let before = proofs(&["R14\timage\troad::a\ta.rs:1", "R15\timage\troad::a\ta.rs:1"]);
+        let root = repository("lost", &page(&specifications(), &before));
+        let now = proofs(&["R14\timage\troad::a\ta.rs:1"]);
+        let failure = check_against(&root, &specifications(), &now).unwrap_err().to_string();
+        let kept = check_against(&root, &specifications(), &before);
+        std::fs::remove_dir_all(&root).unwrap();
+        assert!(failure.contains("no test proves R15 any longer"), "{failure}");
+        assert!(kept.is_ok());
+    }
+
+    #[test]
+    fn a_new_proof_makes_the_page_out_of_date() {
+        let root = repository("new", &page(&specifications(), &Proofs::new()));
+        let now = proofs(&["R14\timage\troad::a\ta.rs:1"]);
+        let failure = check_against(&root, &specifications(), &now).unwrap_err().to_string();
+        std::fs::remove_dir_all(&root).unwrap();
+        assert!(failure.contains("out of date"), "{failure}");
+    }
+
+    #[test]
+    fn records_count_only_when_the_run_was_complete() {
+        let folder = repository("records", "");
+        std::fs::write(folder.join("1.proofs"), "R14\timage\troad::a\ta.rs:1\n").unwrap();
+        let partial = records(&folder);
+        end(&folder).unwrap();
+        let complete = records(&folder);
+        std::fs::write(folder.join("2.proofs"), "R999\timage\troad::a\ta.rs:1\n").unwrap();
+        let unknown = records(&folder);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(partial.unwrap_err().to_string().contains("cargo xtask test"));
+        assert_eq!(complete.unwrap().len(), 1);
+        assert!(unknown.unwrap_err().to_string().contains("R999"));
+    }
+}

@@ -1,0 +1,120 @@
+//! Interrupts: whose they are, what they report, how they are re-armed.
+#![forbid(unsafe_code)]
+
+mod script;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ioat_core::service::{InterruptKind, claim_shared, set_interrupts};
+use ioat_core::{Report, State};
+use ioat_regs::State as Sts;
+use netdma_abi::completion::ARMED;
+use proof::proves;
+use script::*;
+
+#[test]
+fn a_normal_completion_costs_one_register_write() {
+    let mut channel = running(BDX);
+    let word = AtomicU64::new((RING + 0x40) | Sts::Active as u64);
+    let script = Script::new([W16(CHANCTRL, 0x1D)]);
+    script.at_dispatch(|hardware| {
+        proves!(crate: H22, H29, R203;
+            assert_eq!(channel.service(hardware, &word), Report::Completed(RING + 0x40));
+            assert_eq!(channel.rearm(hardware, &word), Report::Nothing));
+    });
+}
+
+#[test]
+fn what_completes_before_the_rearm_is_not_left_lying() {
+    let mut channel = running(BDX);
+    let word = AtomicU64::new(RING);
+    let script = Script::new([W16(CHANCTRL, 0x1D)]);
+    script.at_dispatch(|hardware| {
+        assert_eq!(channel.service(hardware, &word), Report::Completed(RING));
+        word.store((RING + 0x80) | Sts::Idle as u64, Ordering::Relaxed);
+        proves!(crate: H29; assert_eq!(channel.rearm(hardware, &word), Report::Completed(RING + 0x80)));
+    });
+}
+
+#[test]
+fn an_interrupt_without_a_new_word_asks_the_engine() {
+    let mut channel = running(BDX);
+    let word = AtomicU64::new(ARMED);
+    let script = Script::new(status(BDX, RING + 0x40, Sts::Active));
+    script.at_dispatch(|hardware| {
+        proves!(crate: R203, R278; assert_eq!(channel.service(hardware, &word), Report::Completed(RING + 0x40)));
+    });
+}
+
+#[test]
+fn a_halt_in_the_word_is_reported_once_with_its_reason() {
+    let mut channel = running(BDX);
+    let word = AtomicU64::new(RING | Sts::Halted as u64);
+    let script = Script::new([R32(CHANERR, 0x200), W16(CHANCTRL, 0x1D)]);
+    script.at_dispatch(|hardware| {
+        proves!(crate: H33, R147, R204; assert_eq!(channel.service(hardware, &word), Report::Stopped));
+        assert_eq!((channel.state(), channel.last_error().0), (State::Faulted, 0x200));
+        assert_eq!(channel.service(hardware, &word), Report::Nothing);
+        assert_eq!(channel.rearm(hardware, &word), Report::Nothing);
+    });
+}
+
+#[test]
+fn a_halt_that_only_chansts_shows_is_written_to_the_word() {
+    let mut channel = running(BDX);
+    let word = AtomicU64::new(ARMED);
+    let mut expected = status(BDX, RING + 0x40, Sts::Halted);
+    expected.push(R32(CHANERR, 1));
+    let script = Script::new(expected);
+    script.at_dispatch(|hardware| {
+        proves!(crate: H33; assert_eq!(channel.service(hardware, &word), Report::Stopped));
+    });
+    assert_eq!(word.load(Ordering::Relaxed), (RING + 0x40) | 3);
+}
+
+#[test]
+fn a_word_of_nonsense_is_passed_on_as_an_address_and_nothing_more() {
+    let mut channel = running(BDX);
+    let word = AtomicU64::new(0xDEAD_BEEF_0000_0001);
+    Script::new([]).at_dispatch(|hardware| {
+        assert_eq!(channel.service(hardware, &word), Report::Completed(0xDEAD_BEEF_0000_0000));
+    });
+}
+
+#[test]
+fn an_interrupt_of_a_channel_that_was_never_started_reports_nothing() {
+    let mut channel = ready(BDX);
+    let word = AtomicU64::new(ARMED);
+    Script::new([]).at_dispatch(|hardware| {
+        assert_eq!(channel.service(hardware, &word), Report::Nothing);
+    });
+}
+
+#[test]
+fn the_function_is_told_how_to_interrupt() {
+    for (kind, value) in
+        [(InterruptKind::PerChannel, 0x09), (InterruptKind::Shared, 0x01), (InterruptKind::None, 0x00)]
+    {
+        let script = Script::new([W8(0x03, value)]);
+        proves!(crate: H18; set_interrupts(&script, kind));
+        script.finish();
+    }
+}
+
+#[test]
+fn a_shared_interrupt_is_claimed_by_reading_and_writing_back() {
+    let script = Script::new([R8(0x03, 0x07), R32(0x04, 0b101), W8(0x03, 0x07)]);
+    proves!(crate: H30; assert_eq!(claim_shared(&script), Some(0b101)));
+    script.finish();
+}
+
+#[test]
+fn a_shared_interrupt_of_somebody_else_is_not_claimed() {
+    let nothing_pending = Script::new([R8(0x03, 0x01), W8(0x03, 0x01)]);
+    let not_enabled = Script::new([R8(0x03, 0x00)]);
+    let gone = Script::new([R8(0x03, 0xFF)]);
+    for script in [nothing_pending, not_enabled, gone] {
+        proves!(crate: H30, H36; assert_eq!(claim_shared(&script), None));
+        script.finish();
+    }
+}

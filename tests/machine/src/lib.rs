@@ -1,3 +1,5 @@
 //! End to end: the three driver images on the hosted machine with the engine model.
 
 #![forbid(unsafe_code)]
+
+pub mod demo;

@@ -6,4 +6,5 @@
 pub mod corpus;
 pub mod options;
 pub mod pieces;
+pub mod progress;
 pub mod report;

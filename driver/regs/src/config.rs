@@ -37,7 +37,9 @@ pub const MSIX: u16 = 0x80;
 pub const PCIE: u16 = 0x90;
 /// The power management capability.
 pub const POWER: u16 = 0xE0;
-/// The MSI capability of 1.2 and 2.0: one message. Where is our choice; no source tells (M69).
+/// The power management capability of 1.2 and 2.0. Where is our choice; no source tells (M69).
+pub const POWER_V1: u16 = 0x50;
+/// The MSI capability of 1.2 and 2.0: one message, 64-bit address. Where is our choice; no source tells (M69).
 pub const MSI: u16 = 0x58;
 
 /// Capability id of power management.
@@ -134,6 +136,19 @@ pub struct MsixControl {
 
 /// Offset of the PCI Express device control word from [`PCIE`].
 pub const PCIE_DEVICE_CONTROL: u16 = 0x08;
+
+/// MSI message control, at [`MSI`] + 2.
+#[bitfield(u16)]
+#[derive(PartialEq, Eq)]
+pub struct MsiControl {
+    /// Use the message instead of the line.
+    pub enable: bool,
+    #[bits(6)]
+    __: u8,
+    /// The message address has 64 bits. Read only.
+    pub wide: bool,
+    __: u8,
+}
 
 /// PCI Express device control, at [`PCIE`] + 8; the bits that the engine implements.
 #[bitfield(u16)]

@@ -1,0 +1,207 @@
+//! What a descriptor asks for, and the doing of it (§3).
+
+use ioat_regs::{Capability, ChanErr, Control, Opcode, Version, descriptor};
+
+use crate::host::Host;
+
+/// Bytes moved between two looks at the scheduler, and the size of the engine's buffer.
+pub(crate) const PIECE: usize = 4096;
+
+/// Memory as the engine may use it: bus mastering must be enabled and the address within the engine's width.
+pub(crate) struct Dma<'a, H: ?Sized> {
+    pub(crate) host: &'a mut H,
+    pub(crate) enabled: bool,
+    /// First address that the engine cannot form.
+    pub(crate) limit: u64,
+}
+
+/// An access that could not be made. Which error bit that is depends on what the access was for.
+pub(crate) struct Denied;
+
+impl<H: Host + ?Sized> Dma<'_, H> {
+    fn admit(&self, address: u64, length: usize) -> Result<(), Denied> {
+        let end = address.checked_add(length as u64).ok_or(Denied)?;
+        if self.enabled && end <= self.limit { Ok(()) } else { Err(Denied) }
+    }
+
+    pub(crate) fn read(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Denied> {
+        self.admit(address, bytes.len())?;
+        self.host.read(address, bytes).map_err(|_| Denied)
+    }
+
+    pub(crate) fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Denied> {
+        self.admit(address, bytes.len())?;
+        self.host.write(address, bytes).map_err(|_| Denied)
+    }
+
+    pub(crate) fn store(&mut self, address: u64, value: u64) -> Result<(), Denied> {
+        self.admit(address, descriptor::COMPLETION_SIZE)?;
+        self.host.store(address, value).map_err(|_| Denied)
+    }
+}
+
+/// One descriptor in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Job {
+    /// Its address.
+    pub(crate) base: u64,
+    /// The last slot it occupies: itself, or its extension.
+    pub(crate) last_slot: u64,
+    /// How many slots it occupies.
+    pub(crate) slots: u16,
+    pub(crate) control: Control,
+    pub(crate) operation: Operation,
+    pub(crate) length: u32,
+    /// Bytes done.
+    pub(crate) moved: u32,
+    /// Words 1 to 7 of the descriptor.
+    pub(crate) words: [u64; 8],
+    /// A fault inverts this bit of the data.
+    pub(crate) flip: Option<u64>,
+}
+
+/// The kinds of descriptors that the model executes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Copy,
+    Fill,
+    Null,
+    DcaContext,
+}
+
+/// What an engine offers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Offer {
+    pub(crate) version: Version,
+    pub(crate) capability: Capability,
+    pub(crate) max_transfer: u64,
+}
+
+impl Job {
+    /// Takes a descriptor apart.
+    ///
+    /// # Errors
+    /// The one CHANERR bit that says what is wrong with it.
+    pub(crate) fn decode(base: u64, bytes: &[u8; descriptor::SIZE], offer: &Offer) -> Result<Self, ChanErr> {
+        let mut words = [0; 8];
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        }
+        let length = words[0] as u32;
+        let control = Control::from_bits((words[0] >> 32) as u32);
+        let operation = match Opcode(control.opcode()) {
+            Opcode::COPY if control.null() => Operation::Null,
+            Opcode::COPY => Operation::Copy,
+            Opcode::FILL if offer.capability.fill() => Operation::Fill,
+            Opcode::DCA_CONTEXT if offer.version.major() == 2 => Operation::DcaContext,
+            _ => return Err(ChanErr::CONTROL),
+        };
+        // 1.2 has no page breaks (§3.4).
+        let breaks = control.source_page_break() || control.destination_page_break();
+        if offer.version.major() < 2 && breaks {
+            return Err(ChanErr::CONTROL);
+        }
+        let bad_length = match operation {
+            Operation::Copy | Operation::Fill => length == 0 || u64::from(length) > offer.max_transfer,
+            // Seen on 3.0; taken as the rule for 3.x, since every driver gives a size (M34).
+            Operation::Null => length == 0 && offer.version.major() >= 3,
+            Operation::DcaContext => false,
+        };
+        if bad_length {
+            return Err(ChanErr::LENGTH);
+        }
+        Ok(Self { base, last_slot: base, slots: 1, control, operation, length, moved: 0, words, flip: None })
+    }
+
+    /// Whether data moves.
+    pub(crate) fn moves_data(&self) -> bool {
+        matches!(self.operation, Operation::Copy | Operation::Fill)
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        !self.moves_data() || self.moved >= self.length
+    }
+
+    /// Asks for an interrupt. The low control bit of a DCA context change means something else (§4.14).
+    pub(crate) fn wants_interrupt(&self) -> bool {
+        self.control.interrupt() && self.operation != Operation::DcaContext
+    }
+
+    /// Does the next piece, at most [`PIECE`] bytes.
+    ///
+    /// # Errors
+    /// The CHANERR bit of the access that failed.
+    pub(crate) fn advance<H: Host + ?Sized>(
+        &mut self,
+        dma: &mut Dma<'_, H>,
+        buffer: &mut [u8; PIECE],
+    ) -> Result<(), ChanErr> {
+        let to = Side {
+            first: self.words[2],
+            second: self.words[5],
+            broken: self.control.destination_page_break(),
+        };
+        let (destination, room) = to.at(self.moved, self.length);
+        match self.operation {
+            Operation::Copy => {
+                let from = Side {
+                    first: self.words[1],
+                    second: self.words[4],
+                    broken: self.control.source_page_break(),
+                };
+                let (source, available) = from.at(self.moved, self.length);
+                let length = room.min(available).min(PIECE as u32);
+                let piece = &mut buffer[..length as usize];
+                dma.read(source, piece).map_err(|Denied| ChanErr::SOURCE_ADDRESS)?;
+                if let Some(bit) = self.flip {
+                    flip(piece, self.moved, bit % (u64::from(self.length) * 8));
+                }
+                dma.write(destination, piece).map_err(|Denied| ChanErr::DESTINATION_ADDRESS)?;
+                self.moved += length;
+            }
+            Operation::Fill => {
+                let length = room.min(PIECE as u32);
+                let piece = &mut buffer[..length as usize];
+                let pattern = self.words[1].to_le_bytes();
+                for (position, byte) in (self.moved as usize..).zip(piece.iter_mut()) {
+                    *byte = pattern[position % 8];
+                }
+                dma.write(destination, piece).map_err(|Denied| ChanErr::DESTINATION_ADDRESS)?;
+                self.moved += length;
+            }
+            Operation::Null | Operation::DcaContext => {}
+        }
+        Ok(())
+    }
+}
+
+/// Source or destination of a copy: one run of bytes, or two when it breaks at the end of the first page.
+struct Side {
+    first: u64,
+    second: u64,
+    broken: bool,
+}
+
+impl Side {
+    /// The address of byte `moved`, and how many bytes follow there without a break.
+    fn at(&self, moved: u32, length: u32) -> (u64, u32) {
+        if !self.broken {
+            return (self.first.wrapping_add(moved.into()), length - moved);
+        }
+        let in_page = (descriptor::PAGE_SIZE - self.first % descriptor::PAGE_SIZE) as u32;
+        let head = in_page.min(length);
+        if moved < head {
+            (self.first.wrapping_add(moved.into()), head - moved)
+        } else {
+            (self.second.wrapping_add((moved - head).into()), length - moved)
+        }
+    }
+}
+
+/// Inverts bit `bit` of the whole transfer if it lies in this piece, which starts at byte `start`.
+fn flip(piece: &mut [u8], start: u32, bit: u64) {
+    let position = (bit / 8).checked_sub(start.into());
+    if let Some(byte) = position.and_then(|position| piece.get_mut(position as usize)) {
+        *byte ^= 1 << (bit % 8);
+    }
+}

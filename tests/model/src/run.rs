@@ -1,0 +1,478 @@
+//! A channel at work: fetch, execute, complete, and go on (appendices B and D of docs/spec/ioat.md).
+
+use ioat_regs::{ChanErr, ChanSts, State, descriptor};
+
+use crate::{
+    channel::{Chaining, Channel, Counts, Delay, Position, What},
+    faults::{Fault, Which},
+    host::{Host, Progress},
+    interrupts::Interrupts,
+    operation::{Denied, Dma, Job, Offer, Operation, PIECE},
+    options::Options,
+    space::ConfigSpace,
+    timing::Dice,
+};
+
+/// Everything outside the channel that its work touches.
+pub(crate) struct Workplace<'a, H: ?Sized> {
+    pub(crate) dma: Dma<'a, H>,
+    pub(crate) now: u64,
+    pub(crate) options: &'a Options,
+    pub(crate) offer: &'a Offer,
+    pub(crate) space: &'a mut ConfigSpace,
+    pub(crate) interrupts: &'a mut Interrupts,
+    pub(crate) counts: &'a mut Counts,
+    pub(crate) dice: &'a mut Dice,
+    pub(crate) buffer: &'a mut [u8; PIECE],
+}
+
+impl<H: Host + ?Sized> Workplace<'_, H> {
+    /// `time` with the jitter asked for.
+    fn delay(&mut self, time: u64) -> u64 {
+        time + self.dice.below(self.options.timing.jitter)
+    }
+
+    fn fault<T>(&mut self, strikes: impl FnMut(&Fault) -> Option<T>) -> Option<T> {
+        let found = self.options.faults.find(strikes);
+        self.counts.faults += u64::from(found.is_some());
+        found
+    }
+}
+
+impl Delay {
+    /// Whether the time has passed; if not, when it will have (`None`: never).
+    fn passed(&mut self, now: u64, jitter: impl FnOnce(u64) -> u64) -> Result<(), Option<u64>> {
+        if let Self::For(time) = *self {
+            *self = Self::Until(now + jitter(time));
+        }
+        match *self {
+            Self::Until(time) if now < time => Err(Some(time)),
+            Self::Forever => Err(None),
+            _ => {
+                *self = Self::None;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Channel {
+    /// Does the next piece of work.
+    pub(crate) fn step<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Progress {
+        if self.resetting != Delay::None {
+            let now = place.now;
+            match self.resetting.passed(now, |time| place.delay(time)) {
+                Ok(()) => return Progress::Worked,
+                Err(Some(time)) => return Progress::Until(time),
+                Err(None) => return Progress::Idle,
+            }
+        }
+        self.deliver_overtaken(place);
+        let posted = if self.posted.is_empty() { Progress::Idle } else { self.send_posted(place) };
+        if posted == Progress::Worked {
+            return posted;
+        }
+        earlier(posted, self.work(place))
+    }
+
+    fn work<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Progress {
+        if self.state != State::Active && !self.suspending {
+            return if self.state == State::Idle { self.look_again(place) } else { Progress::Idle };
+        }
+        if self.wait != Delay::None {
+            let now = place.now;
+            if let Err(until) = self.wait.passed(now, |time| place.delay(time)) {
+                return until.map_or(Progress::Idle, Progress::Until);
+            }
+        }
+        let Some(mut job) = self.job.take() else {
+            return self.next(place);
+        };
+        // A piece at a time where software may look in between, else the whole of it.
+        loop {
+            if job.is_done() {
+                self.finish(job, place);
+                return Progress::Worked;
+            }
+            if let Err(error) = job.advance(&mut place.dma, place.buffer) {
+                self.fail(job, error, place);
+                return Progress::Worked;
+            }
+            if place.options.timing.fine {
+                self.job = Some(job);
+                return Progress::Worked;
+            }
+        }
+    }
+
+    /// Between two descriptors.
+    fn next<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Progress {
+        if self.suspending {
+            if !self.posted.is_empty() {
+                return Progress::Idle;
+            }
+            self.suspended();
+            return Progress::Worked;
+        }
+        if self.is_caught_up() {
+            self.state = State::Idle;
+            return Progress::Worked;
+        }
+        let address = match self.next_address(place) {
+            Ok(Some(address)) => address,
+            Ok(None) => {
+                self.state = State::Idle;
+                self.unsettled = false;
+                return Progress::Worked;
+            }
+            Err(error) => {
+                self.halt(error, place.space);
+                return Progress::Worked;
+            }
+        };
+        match self.fetch(address, place) {
+            Ok(job) => self.begin(job, place),
+            Err(error) => {
+                self.halt(error, place.space);
+                Progress::Worked
+            }
+        }
+    }
+
+    /// Where the next descriptor is; `None` at the end of a linked chain.
+    ///
+    /// The next pointer is read as late as possible (M30): until the descriptor behind it is announced, software
+    /// may still change what it points to.
+    fn next_address<H: Host + ?Sized>(
+        &mut self,
+        place: &mut Workplace<'_, H>,
+    ) -> Result<Option<u64>, ChanErr> {
+        let address = match self.position {
+            Position::Chain => {
+                return if self.chain.is_multiple_of(descriptor::SIZE as u64) {
+                    Ok(Some(self.chain))
+                } else {
+                    Err(ChanErr::CHAIN_ADDRESS)
+                };
+            }
+            Position::After(slot) => read_next(slot, place)?,
+            Position::At(address) => address,
+        };
+        if let Chaining::Linked { .. } = self.chaining
+            && address == 0
+        {
+            return self.next_address_again(place);
+        }
+        if address.is_multiple_of(descriptor::SIZE as u64) {
+            Ok(Some(address))
+        } else {
+            Err(ChanErr::DESCRIPTOR)
+        }
+    }
+
+    /// At the end of a linked chain: an APPEND that came meanwhile asks to look once more.
+    fn next_address_again<H: Host + ?Sized>(
+        &mut self,
+        place: &mut Workplace<'_, H>,
+    ) -> Result<Option<u64>, ChanErr> {
+        let Chaining::Linked { again } = &mut self.chaining else { return Ok(None) };
+        self.position = Position::After(self.completed);
+        if !std::mem::take(again) || self.completed == 0 {
+            return Ok(None);
+        }
+        match read_next(self.completed, place)? {
+            0 => Ok(None),
+            address if address.is_multiple_of(descriptor::SIZE as u64) => Ok(Some(address)),
+            _ => Err(ChanErr::DESCRIPTOR),
+        }
+    }
+
+    /// An APPEND to an idle linked chain.
+    fn look_again<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Progress {
+        if self.chaining != (Chaining::Linked { again: true }) {
+            return Progress::Idle;
+        }
+        match self.next_address_again(place) {
+            Ok(Some(address)) => {
+                self.position = Position::At(address);
+                self.state = State::Active;
+            }
+            Ok(None) => self.unsettled = false,
+            Err(error) => self.halt(error, place.space),
+        }
+        Progress::Worked
+    }
+
+    fn fetch<H: Host + ?Sized>(
+        &mut self,
+        address: u64,
+        place: &mut Workplace<'_, H>,
+    ) -> Result<Job, ChanErr> {
+        let mut bytes = [0; descriptor::SIZE];
+        place.dma.read(address, &mut bytes).map_err(|Denied| ChanErr::NEXT_ADDRESS)?;
+        place.counts.descriptors += 1;
+        let number = place.counts.descriptors;
+        if !place.options.faults.faults.is_empty() {
+            let halt = place.fault(|fault| match fault {
+                Fault::Halt { descriptor, error } if descriptor.strikes(number) => {
+                    Some(ChanErr(1 << error.bit))
+                }
+                _ => None,
+            });
+            if let Some(error) = halt {
+                return Err(error);
+            }
+        }
+        Job::decode(address, &bytes, place.offer)
+    }
+
+    /// A descriptor has been read: how long it takes, and what goes wrong with it.
+    fn begin<H: Host + ?Sized>(&mut self, mut job: Job, place: &mut Workplace<'_, H>) -> Progress {
+        let timing = &place.options.timing;
+        let mut time = timing.per_descriptor;
+        if job.moves_data() {
+            time += u64::from(job.length) * timing.per_byte / 1000;
+        }
+        if job.operation == Operation::Copy {
+            place.counts.copies += 1;
+        }
+        if !place.options.faults.faults.is_empty() {
+            self.afflict(&mut job, place);
+        }
+        self.job = Some(job);
+        if time != 0 || timing.jitter != 0 {
+            self.wait = Delay::For(time);
+            return Progress::Worked;
+        }
+        if timing.fine { Progress::Worked } else { self.work(place) }
+    }
+
+    fn afflict<H: Host + ?Sized>(&mut self, job: &mut Job, place: &mut Workplace<'_, H>) {
+        let (descriptor_number, copy_number) = (place.counts.descriptors, place.counts.copies);
+        if job.operation == Operation::Copy {
+            job.flip = place.fault(|fault| match fault {
+                Fault::FlipBit { copy, bit } if copy.strikes(copy_number) => Some(*bit),
+                _ => None,
+            });
+            let skip = |fault: &Fault| {
+                strikes(fault, copy_number, |fault| match fault {
+                    Fault::SkipCopy { copy } => Some(*copy),
+                    _ => None,
+                })
+            };
+            if place.fault(skip).is_some() {
+                job.moved = job.length;
+            }
+        }
+        let early = place.fault(|fault| match fault {
+            Fault::EarlyCompletion { descriptor, steps } if descriptor.strikes(descriptor_number) => {
+                Some(*steps)
+            }
+            _ => None,
+        });
+        if let Some(steps) = early {
+            self.overtaken.push_back((steps, *job));
+            job.moved = job.length;
+        }
+        let spurious = |fault: &Fault| {
+            strikes(fault, descriptor_number, |fault| match fault {
+                Fault::SpuriousInterrupt { descriptor } => Some(*descriptor),
+                _ => None,
+            })
+        };
+        if place.fault(spurious).is_some() {
+            place.interrupts.signal_spuriously(self.number, place.space);
+        }
+    }
+
+    /// The data of early completions arrives at last.
+    fn deliver_overtaken<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) {
+        let Some((steps, job)) = self.overtaken.front_mut() else { return };
+        if *steps > 0 {
+            *steps -= 1;
+            return;
+        }
+        let mut job = *job;
+        self.overtaken.pop_front();
+        while !job.is_done() && job.advance(&mut place.dma, place.buffer).is_ok() {}
+    }
+
+    /// The data is where it belongs: report it (M43 to M45).
+    fn finish<H: Host + ?Sized>(&mut self, job: Job, place: &mut Workplace<'_, H>) {
+        self.count(&job);
+        self.completed = job.base;
+        self.unsettled = false;
+        let last = match &mut self.chaining {
+            Chaining::Counted { announced, done } => {
+                *done = done.wrapping_add(job.slots);
+                self.position = Position::After(job.last_slot);
+                announced == done && !self.rechain
+            }
+            Chaining::Linked { .. } => match read_next(job.last_slot, place) {
+                Ok(address) => {
+                    self.position = Position::At(address);
+                    address == 0
+                }
+                // The failure belongs to the next descriptor: it is met again when that one is fetched.
+                Err(_) => {
+                    self.position = Position::After(job.last_slot);
+                    false
+                }
+            },
+        };
+        if last && !self.suspending && matches!(self.chaining, Chaining::Counted { .. }) {
+            self.state = State::Idle;
+        }
+        let word = ChanSts::new(job.base, if last { State::Idle } else { State::Active });
+        if job.control.completion() {
+            self.report(word, place);
+        }
+        if job.wants_interrupt() && self.state != State::Halted {
+            if self.posted.is_empty() {
+                self.request_interrupt(place.now, place.interrupts, place.space, place.options);
+            } else {
+                self.post(What::Interrupt, 0);
+            }
+        }
+        if self.state == State::Halted {
+            return;
+        }
+        if self.rechain {
+            if let Chaining::Counted { announced, done } = &mut self.chaining {
+                *done = 0;
+                let more = *announced != 0;
+                self.arm();
+                if more {
+                    self.state = State::Active;
+                }
+            }
+        } else if last && self.chaining == (Chaining::Linked { again: false }) && !self.suspending {
+            self.state = State::Idle;
+            self.position = Position::After(self.completed);
+        }
+    }
+
+    /// A descriptor failed. A masked error does not halt: the descriptor counts as done (M46).
+    fn fail<H: Host + ?Sized>(&mut self, job: Job, error: ChanErr, place: &mut Workplace<'_, H>) {
+        if self.error_mask.contains(error) {
+            self.finish(job, place);
+        } else {
+            self.halt(error, place.space);
+        }
+    }
+
+    /// Writes the completion word, or posts it when it is to lag, or lets a fault have it.
+    fn report<H: Host + ?Sized>(&mut self, word: ChanSts, place: &mut Workplace<'_, H>) {
+        place.counts.completions += 1;
+        let lag = place.options.timing.completion_lag;
+        if !place.options.faults.faults.is_empty() && self.spoil(word, place) {
+            return;
+        }
+        if lag == 0 && self.posted.is_empty() {
+            self.store(word.0, place);
+        } else {
+            let lag = place.delay(lag);
+            self.post(What::Store(word.0), lag);
+        }
+    }
+
+    /// Whether a fault took the completion word.
+    fn spoil<H: Host + ?Sized>(&mut self, word: ChanSts, place: &mut Workplace<'_, H>) -> bool {
+        let number = place.counts.completions;
+        let fault = place.fault(|fault| {
+            let which = match fault {
+                Fault::LostCompletion { completion }
+                | Fault::LateCompletion { completion, .. }
+                | Fault::TornCompletion { completion }
+                | Fault::ForeignCompletion { completion, .. }
+                | Fault::BackwardCompletion { completion } => completion,
+                _ => return None,
+            };
+            which.strikes(number).then_some(*fault)
+        });
+        match fault {
+            Some(Fault::LostCompletion { .. }) => {}
+            Some(Fault::LateCompletion { by, .. }) => self.post(What::Store(word.0), by),
+            Some(Fault::TornCompletion { .. }) => {
+                self.post(What::Half(0, word.0 as u32), 0);
+                self.post(What::Half(4, (word.0 >> 32) as u32), 0);
+            }
+            Some(Fault::ForeignCompletion { address, .. }) => {
+                let state = word.0 & ChanSts::STATE_MASK;
+                self.post(What::Store((address & ChanSts::ADDRESS_MASK) | state), 0);
+            }
+            Some(Fault::BackwardCompletion { .. }) => self.post(What::Store(self.words[0]), 0),
+            _ => return false,
+        }
+        true
+    }
+
+    fn store<H: Host + ?Sized>(&mut self, word: u64, place: &mut Workplace<'_, H>) {
+        let aligned = self.completion.is_multiple_of(descriptor::COMPLETION_SIZE as u64);
+        if aligned && place.dma.store(self.completion, word).is_ok() {
+            self.statistics.completions += 1;
+            self.words = [self.words[1], word];
+        } else if self.state != State::Halted {
+            self.halt(ChanErr::COMPLETION_ADDRESS, place.space);
+        }
+    }
+
+    /// Sends what is posted and due, one thing per step.
+    fn send_posted<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Progress {
+        let Some(front) = self.posted.front_mut() else { return Progress::Idle };
+        let due = *front.due.get_or_insert(place.now + front.lag);
+        if place.now < due {
+            return Progress::Until(due);
+        }
+        let what = front.what;
+        self.posted.pop_front();
+        match what {
+            What::Store(word) => self.store(word, place),
+            What::Half(offset, half) => {
+                // Nobody is told when it fails: a torn word is broken hardware already.
+                let _ = place.dma.write(self.completion + offset, &half.to_le_bytes());
+                self.statistics.completions += u64::from(offset != 0);
+            }
+            What::Interrupt => {
+                self.request_interrupt(place.now, place.interrupts, place.space, place.options);
+            }
+        }
+        Progress::Worked
+    }
+
+    fn count(&mut self, job: &Job) {
+        let statistics = &mut self.statistics;
+        statistics.descriptors += 1;
+        match job.operation {
+            Operation::Copy => statistics.copies += 1,
+            Operation::Fill => statistics.fills += 1,
+            Operation::Null => statistics.nulls += 1,
+            Operation::DcaContext => {}
+        }
+        if job.moves_data() {
+            statistics.bytes += u64::from(job.length);
+        }
+    }
+}
+
+/// Reads the next pointer of the slot at `slot`.
+fn read_next<H: Host + ?Sized>(slot: u64, place: &mut Workplace<'_, H>) -> Result<u64, ChanErr> {
+    let mut bytes = [0; 8];
+    let address = slot.wrapping_add(descriptor::NEXT as u64);
+    place.dma.read(address, &mut bytes).map_err(|Denied| ChanErr::NEXT_ADDRESS)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// Whether `fault` is of the kind that `pick` picks and strikes the `number`-th.
+fn strikes(fault: &Fault, number: u64, pick: impl FnOnce(&Fault) -> Option<Which>) -> Option<()> {
+    pick(fault)?.strikes(number).then_some(())
+}
+
+/// The one that has something to do first.
+pub(crate) fn earlier(one: Progress, other: Progress) -> Progress {
+    match (one, other) {
+        (Progress::Worked, _) | (_, Progress::Worked) => Progress::Worked,
+        (Progress::Until(a), Progress::Until(b)) => Progress::Until(a.min(b)),
+        (Progress::Idle, rest) | (rest, Progress::Idle) => rest,
+    }
+}

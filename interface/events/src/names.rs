@@ -45,6 +45,7 @@ names! {
         AlreadyRegistered = 12: "the device is registered already",
         WrongState = 13: "the call does not fit the provider's state",
         TooManyProviders = 14: "the table of providers is full",
+        BadSize = 15: "the structure's size is smaller than its version demands",
     }
 }
 

@@ -1,0 +1,168 @@
+//! The memory a ring lives in. A device reads and writes it too, so every word is an atomic; the caller owns it, so the
+//! core sees it through [`RingMemory`].
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use netdma_abi::{Descriptor, NtStatus};
+
+/// One descriptor as the engine reads it: [`netdma_abi::Descriptor`] in eight words, on its 64-byte boundary (R122).
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Slot([AtomicU64; 8]);
+
+const _: () = assert!(size_of::<Slot>() == size_of::<Descriptor>());
+
+/// Descriptors of one page.
+pub const SLOTS_PER_PAGE: usize = 64;
+
+/// One page of descriptors: the unit in which DMA memory is taken (D5 of the architecture: after start-up only one-page
+/// requests can be counted on).
+#[derive(Debug)]
+#[repr(C, align(4096))]
+pub struct SlotPage([Slot; SLOTS_PER_PAGE]);
+
+const _: () = assert!(size_of::<SlotPage>() == netdma_abi::PAGE_SIZE);
+
+/// The words of a descriptor that a copy writes each time. Source, destination and the two page-break addresses.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Operation {
+    /// `TransferSize`.
+    pub size: u32,
+    /// `ControlFlags` without completion flags.
+    pub flags: u32,
+    /// `SourceAddress`.
+    pub source: u64,
+    /// `DestinationAddress`.
+    pub destination: u64,
+    /// `NextSourceAddress`, looked at with its flag only.
+    pub next_source: u64,
+    /// `NextDestinationAddress`, looked at with its flag only.
+    pub next_destination: u64,
+}
+
+impl Slot {
+    /// A slot of zeros.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; 8])
+    }
+
+    /// Writes the operation, page-break addresses only where its flags use them. The link stays.
+    #[inline]
+    pub fn write(&self, operation: &Operation) {
+        use netdma_abi::descriptor::{DESTINATION_PAGE_BREAK, SOURCE_PAGE_BREAK};
+        let [size_and_flags, source, destination, _, next_source, next_destination, ..] = &self.0;
+        size_and_flags.store(u64::from(operation.flags) << 32 | u64::from(operation.size), Ordering::Relaxed);
+        source.store(operation.source, Ordering::Relaxed);
+        destination.store(operation.destination, Ordering::Relaxed);
+        if operation.flags & (SOURCE_PAGE_BREAK | DESTINATION_PAGE_BREAK) != 0 {
+            next_source.store(operation.next_source, Ordering::Relaxed);
+            next_destination.store(operation.next_destination, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds control flags to a descriptor that is not posted yet.
+    #[inline]
+    pub fn add_flags(&self, flags: u32) {
+        let [size_and_flags, ..] = &self.0;
+        let word = size_and_flags.load(Ordering::Relaxed);
+        size_and_flags.store(word | u64::from(flags) << 32, Ordering::Relaxed);
+    }
+
+    /// Writes the link.
+    #[inline]
+    pub fn link(&self, next: u64) {
+        let [_, _, _, link, ..] = &self.0;
+        link.store(next, Ordering::Relaxed);
+    }
+
+    /// Writes the user contexts, which tell a slot's number to whoever reads the ring in a debugger.
+    pub fn label(&self, slot: u64) {
+        let [.., first, second] = &self.0;
+        first.store(slot, Ordering::Relaxed);
+        second.store(0, Ordering::Relaxed);
+    }
+
+    /// The slot as the pointer that entry points take.
+    #[must_use]
+    pub fn as_descriptor(&self) -> *mut Descriptor {
+        core::ptr::from_ref(self).cast::<Descriptor>().cast_mut()
+    }
+
+    /// The eight words, for printing and for a software engine.
+    #[must_use]
+    pub fn words(&self) -> [u64; 8] {
+        self.0.each_ref().map(|word| word.load(Ordering::Relaxed))
+    }
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SlotPage {
+    /// A page of zeros.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self([const { Slot::new() }; SLOTS_PER_PAGE])
+    }
+
+    /// A slot of the page.
+    #[inline]
+    #[must_use]
+    pub fn slot(&self, index: usize) -> Option<&Slot> {
+        self.0.get(index)
+    }
+}
+
+impl Default for SlotPage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A ring page's bus address beside its number, in a table sorted by address.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct PageAddress {
+    /// Bus address, page aligned.
+    pub address: u64,
+    /// Number of the page in the ring.
+    pub page: u32,
+}
+
+/// A request in flight: what is told to the client when its last descriptor is done.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// Position behind its last descriptor; also its cookie.
+    pub end: u64,
+    /// The client's context.
+    pub context: usize,
+    /// Payload bytes.
+    pub bytes: u32,
+    /// How it ended, once it has ended.
+    pub status: NtStatus,
+    /// Posted by the interface itself; no client hears of it.
+    pub silent: bool,
+}
+
+/// A ring's memory. The core writes slots, reads the completion word, and keeps its two tables in memory of the caller.
+pub trait RingMemory {
+    /// Pages of descriptors; a power of two.
+    fn pages(&self) -> usize;
+    /// A page.
+    fn page(&self, index: usize) -> Option<&SlotPage>;
+    /// Its bus address.
+    fn page_address(&self, index: usize) -> Option<u64>;
+    /// The 64-bit word that the engine reports in.
+    fn completion_word(&self) -> &AtomicU64;
+    /// One entry per page, sorted by [`crate::ring::Ring::new`].
+    fn page_table(&self) -> &[PageAddress];
+    /// The same, for sorting.
+    fn page_table_mut(&mut self) -> &mut [PageAddress];
+    /// One entry per slot.
+    fn requests(&self) -> &[Request];
+    /// The same, for writing.
+    fn requests_mut(&mut self) -> &mut [Request];
+}

@@ -1,0 +1,288 @@
+//! A ring of descriptors on scattered pages.
+//!
+//! Positions count descriptors since the ring was made and never go back; a slot is a position modulo the ring's size, a
+//! power of two. Three positions move:
+//!
+//! ```text
+//!        done            posted           built
+//!  ───────┼────────────────┼────────────────┼───────>
+//!  reusable   the engine's      not yet told
+//! ```
+//!
+//! Two slots always stay out of use: the last processed one, which an engine may read again for its link, and a spare, so
+//! that an address the engine reports names one position only (Q25, R258, R259).
+
+use netdma_abi::PAGE_SIZE;
+
+use crate::memory::{Operation, PageAddress, Request, RingMemory, SLOTS_PER_PAGE, Slot};
+
+/// Slots that are never in flight.
+pub const RESERVED_SLOTS: u64 = 2;
+
+/// Most pages of a ring: 65,536 descriptors, what a 16-bit hardware counter can tell apart.
+pub const MAX_PAGES: usize = 1024;
+
+const SLOT_SHIFT: u32 = SLOTS_PER_PAGE.trailing_zeros();
+const SLOT_MASK: u64 = SLOTS_PER_PAGE as u64 - 1;
+const PAGE_MASK: u64 = PAGE_SIZE as u64 - 1;
+const DESCRIPTOR_SHIFT: u32 = netdma_abi::descriptor::DESCRIPTOR_SIZE.trailing_zeros();
+
+/// The memory given cannot be a ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadMemory {
+    /// Pages are none, too many, or no power of two.
+    PageCount,
+    /// A page has no address, or one that is not page aligned.
+    PageAddress,
+    /// Two pages have the same address.
+    SharedAddress,
+    /// The page table or the request table has the wrong number of entries.
+    TableLength,
+}
+
+/// What an address reported by a device or provider names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// A posted descriptor that was not known to be done: its position.
+    InFlight(u64),
+    /// A descriptor of this ring that is not in flight, such as the last one done.
+    Stale,
+    /// No descriptor of this ring.
+    Foreign,
+}
+
+/// A ring over its memory. See the module for the positions.
+#[derive(Debug)]
+pub struct Ring<M> {
+    memory: M,
+    mask: u64,
+    done: u64,
+    posted: u64,
+    built: u64,
+    /// Requests accepted and not delivered: a queue over `requests`, as running numbers.
+    first_request: u64,
+    next_request: u64,
+}
+
+impl<M: RingMemory> Ring<M> {
+    /// Links the slots to a circle and sorts the page table.
+    pub fn new(mut memory: M) -> Result<Self, BadMemory> {
+        let pages = memory.pages();
+        if !pages.is_power_of_two() || pages > MAX_PAGES {
+            return Err(BadMemory::PageCount);
+        }
+        let slots = pages.wrapping_mul(SLOTS_PER_PAGE);
+        if memory.requests().len() != slots || memory.page_table().len() != pages {
+            return Err(BadMemory::TableLength);
+        }
+        sort_page_table(&mut memory)?;
+        let ring = Self {
+            memory,
+            mask: (slots as u64).wrapping_sub(1),
+            done: 0,
+            posted: 0,
+            built: 0,
+            first_request: 0,
+            next_request: 0,
+        };
+        for position in 0..ring.size() {
+            let slot = ring.slot(position).ok_or(BadMemory::PageCount)?;
+            slot.link(ring.address(position.wrapping_add(1)).ok_or(BadMemory::PageAddress)?);
+            slot.label(position);
+        }
+        Ok(ring)
+    }
+
+    /// Slots of the ring.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.mask.wrapping_add(1)
+    }
+
+    /// Everything before this position is done.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// Everything before this position was given to the provider.
+    #[must_use]
+    pub fn posted(&self) -> u64 {
+        self.posted
+    }
+
+    /// Everything before this position is built and belongs to accepted requests.
+    #[must_use]
+    pub fn built(&self) -> u64 {
+        self.built
+    }
+
+    /// Descriptors the engine has.
+    #[must_use]
+    pub fn outstanding(&self) -> u64 {
+        self.posted.wrapping_sub(self.done)
+    }
+
+    /// Descriptors that wait to be posted.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.built.wrapping_sub(self.posted)
+    }
+
+    /// Descriptors that can still be built.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        self.size().wrapping_sub(RESERVED_SLOTS).saturating_sub(self.built.wrapping_sub(self.done))
+    }
+
+    /// Requests accepted and not delivered.
+    #[must_use]
+    pub fn requests_waiting(&self) -> u64 {
+        self.next_request.wrapping_sub(self.first_request)
+    }
+
+    /// The memory, for its owner.
+    #[must_use]
+    pub fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// Gives the memory back.
+    #[must_use]
+    pub fn into_memory(self) -> M {
+        self.memory
+    }
+
+    /// The slot of a position.
+    #[inline]
+    #[must_use]
+    pub fn slot(&self, position: u64) -> Option<&Slot> {
+        let slot = position & self.mask;
+        self.memory.page((slot >> SLOT_SHIFT) as usize)?.slot((slot & SLOT_MASK) as usize)
+    }
+
+    /// The bus address of a position's slot.
+    #[inline]
+    #[must_use]
+    pub fn address(&self, position: u64) -> Option<u64> {
+        let slot = position & self.mask;
+        let page = self.memory.page_address((slot >> SLOT_SHIFT) as usize)?;
+        Some(page | (slot & SLOT_MASK) << DESCRIPTOR_SHIFT)
+    }
+
+    /// Writes the descriptor at `position`, which is at or behind `built` and becomes part of the ring by
+    /// [`accept`](Self::accept).
+    #[inline]
+    pub fn write(&self, position: u64, operation: &Operation) -> Option<()> {
+        self.slot(position)?.write(operation);
+        Some(())
+    }
+
+    /// Takes the descriptors up to `end` as one request; answers its cookie. `None` when the request table is full.
+    #[inline]
+    pub fn accept(&mut self, end: u64, context: usize, bytes: u32, silent: bool) -> Option<u64> {
+        if self.requests_waiting() > self.mask {
+            return None;
+        }
+        let at = (self.next_request & self.mask) as usize;
+        *self.memory.requests_mut().get_mut(at)? = Request { end, context, bytes, status: 0, silent };
+        self.next_request = self.next_request.wrapping_add(1);
+        self.built = end;
+        Some(end)
+    }
+
+    /// The pending descriptors are the engine's now.
+    pub fn mark_posted(&mut self) {
+        self.posted = self.built;
+    }
+
+    /// Everything up to and including `position` is done.
+    #[inline]
+    pub fn mark_done(&mut self, position: u64) {
+        self.done = position.wrapping_add(1);
+    }
+
+    /// Ends what is in flight (or, with `pending`, everything accepted) with a failure.
+    pub fn fail(&mut self, pending: bool, status: netdma_abi::NtStatus) {
+        let (done, end) = (self.done, if pending { self.built } else { self.posted });
+        let mut number = self.first_request;
+        while number != self.next_request {
+            let at = (number & self.mask) as usize;
+            let Some(request) = self.memory.requests_mut().get_mut(at) else { break };
+            if request.end > done && request.end <= end {
+                request.status = status;
+            }
+            number = number.wrapping_add(1);
+        }
+        self.done = end;
+        self.posted = end;
+    }
+
+    /// The oldest request, if it has ended. It leaves the ring.
+    #[inline]
+    pub fn take_ended(&mut self) -> Option<Request> {
+        if self.first_request == self.next_request {
+            return None;
+        }
+        let request = *self.memory.requests().get((self.first_request & self.mask) as usize)?;
+        if request.end > self.done {
+            return None;
+        }
+        self.first_request = self.first_request.wrapping_add(1);
+        Some(request)
+    }
+
+    /// What a reported address names. At most ten steps in a full-size ring, one when it lies on the page of the first
+    /// unfinished descriptor or the next.
+    #[inline]
+    #[must_use]
+    pub fn name(&self, address: u64) -> Named {
+        let page_address = address & !PAGE_MASK;
+        let first_page = (self.done & self.mask) >> SLOT_SHIFT;
+        let page = match self.memory.page_address(first_page as usize) {
+            Some(near) if near == page_address => first_page,
+            _ => match self.find_page(page_address) {
+                Some(page) => page,
+                None => return Named::Foreign,
+            },
+        };
+        let slot = page << SLOT_SHIFT | (address & PAGE_MASK) >> DESCRIPTOR_SHIFT;
+        let distance = slot.wrapping_sub(self.done) & self.mask;
+        if distance < self.outstanding() {
+            Named::InFlight(self.done.wrapping_add(distance))
+        } else {
+            Named::Stale
+        }
+    }
+
+    fn find_page(&self, address: u64) -> Option<u64> {
+        let table = self.memory.page_table();
+        let at = table.binary_search_by_key(&address, |entry| entry.address).ok()?;
+        table.get(at).map(|entry| entry.page.into())
+    }
+}
+
+/// Fills the page table and sorts it by address: insertion from the back, since pages mostly come in rising order.
+fn sort_page_table<M: RingMemory>(memory: &mut M) -> Result<(), BadMemory> {
+    for page in 0..memory.pages() {
+        let address = memory.page_address(page).ok_or(BadMemory::PageAddress)?;
+        if address & PAGE_MASK != 0 || address == 0 {
+            return Err(BadMemory::PageAddress);
+        }
+        let table = memory.page_table_mut();
+        let mut at = page;
+        while let Some(before) = at.checked_sub(1) {
+            let lower = *table.get(before).ok_or(BadMemory::TableLength)?;
+            if lower.address == address {
+                return Err(BadMemory::SharedAddress);
+            }
+            if lower.address < address {
+                break;
+            }
+            *table.get_mut(at).ok_or(BadMemory::TableLength)? = lower;
+            at = before;
+        }
+        *table.get_mut(at).ok_or(BadMemory::TableLength)? = PageAddress { address, page: page as u32 };
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Calls from the kernel into driver code, and the record of who called whom that stack walks follow.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::cpu::Context;
+use crate::cpu::thread::Thread;
+use crate::export::Export;
+use crate::guarded;
+use crate::kernel::Kernel;
+use crate::stop::{Fault, bugcheck};
+
+/// One crossing between driver code and the kernel, on the stack of the thread that made it.
+#[derive(Debug)]
+pub(crate) struct CallFrame {
+    previous: *const Self,
+    kind: CallKind,
+}
+
+/// The direction of a crossing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum CallKind {
+    /// Driver code called an exported function.
+    Into {
+        /// The function.
+        export: &'static Export,
+        /// The caller's registers.
+        context: Context,
+    },
+    /// The kernel called driver code: what for, and where.
+    Out {
+        /// A name that lives as long as the frame.
+        what: *const str,
+        /// The routine.
+        target: u64,
+    },
+}
+
+impl CallFrame {
+    pub(crate) fn new(k: &Kernel, kind: CallKind) -> Self {
+        Self { previous: k.current_thread().frames.load(Ordering::Relaxed), kind }
+    }
+
+    /// Makes this the innermost frame of the current thread until the result is dropped. The frame must not move.
+    pub(crate) fn link(&self, k: &Kernel) -> Linked {
+        let thread = k.current_thread();
+        thread.frames.store(std::ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
+        Linked { thread, previous: self.previous }
+    }
+
+    /// The driver's stack pointer at the crossing; zero for calls out.
+    pub(crate) fn stack_pointer(&self) -> u64 {
+        match self.kind {
+            CallKind::Into { context, .. } => context.rsp,
+            CallKind::Out { .. } => 0,
+        }
+    }
+}
+
+/// Takes the frame out of the thread's chain when dropped.
+pub(crate) struct Linked {
+    thread: Arc<Thread>,
+    previous: *const CallFrame,
+}
+
+impl Drop for Linked {
+    fn drop(&mut self) {
+        self.thread.frames.store(self.previous.cast_mut(), Ordering::Relaxed);
+    }
+}
+
+impl Kernel {
+    /// The crossings of the current thread, innermost first.
+    pub(crate) fn crossings(&self) -> Vec<CallKind> {
+        let mut crossings = Vec::new();
+        let mut frame = self.current_thread().frames.load(Ordering::Relaxed).cast_const();
+        // SAFETY: linked frames are on the stack of the current thread, below its active functions.
+        while let Some(linked) = unsafe { frame.as_ref() } {
+            crossings.push(linked.kind);
+            frame = linked.previous;
+        }
+        crossings
+    }
+
+    /// Where driver code called the kernel: the return address of the innermost call, or zero.
+    pub(crate) fn caller_address(&self) -> u64 {
+        let frame = self.current_thread().frames.load(Ordering::Relaxed).cast_const();
+        // SAFETY: a linked frame is on the stack of the current thread.
+        let Some(frame) = (unsafe { frame.as_ref() }) else { return 0 };
+        match frame.kind {
+            CallKind::Into { context, .. } => self.read(context.rsp),
+            CallKind::Out { .. } => 0,
+        }
+    }
+
+    /// Calls driver code: `target` with up to 12 integer or pointer arguments, and returns what it leaves in RAX.
+    ///
+    /// `what` says what for (`DriverEntry`, `EvtDeviceD0Entry`). The routine must return at the IRQL and with the spin
+    /// locks it was entered with.
+    pub fn call(&self, what: &str, target: u64, args: &[u64]) -> u64 {
+        guarded::assert_none_open();
+        if !self.is_code(target) {
+            self.stop(Fault::new("DriverCode", bugcheck::ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY)
+                .text(format!("{what} is at {target:#x}, which is {}", self.describe_address(target)))
+                .parameter(target, "the routine's address"));
+        }
+        let frame = CallFrame::new(self, CallKind::Out { what, target });
+        let linked = frame.link(self);
+        let (irql, locks) = (self.irql(), self.locks_held());
+        let result = call_win64(target, args);
+        drop(linked);
+        let after = self.irql();
+        if after != irql {
+            self.stop(Fault::new("IrqlReturn", bugcheck::IRQL_UNEXPECTED_VALUE)
+                .text(format!("{what} ({}) was entered at IRQL {irql} and returned at {after}", self.symbol(target)))
+                .parameter(u64::from(irql), "IRQL at entry")
+                .parameter(u64::from(after), "IRQL at return"));
+        }
+        if irql >= crate::cpu::irql::DISPATCH && self.locks_held() != locks {
+            self.stop(Fault::new("SpinLockReturn", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                .text(format!("{what} ({}) returned with other spin locks held than at its entry", self.symbol(target))));
+        }
+        result
+    }
+}
+
+/// The call itself, with the arguments the Windows x64 convention puts in registers and on the stack.
+fn call_win64(target: u64, args: &[u64]) -> u64 {
+    type F4 = extern "win64" fn(u64, u64, u64, u64) -> u64;
+    type F12 = extern "win64" fn(u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64) -> u64;
+    assert!(args.len() <= 12, "{} arguments", args.len());
+    let a = |index: usize| args.get(index).copied().unwrap_or(0);
+    if args.len() <= 4 {
+        // SAFETY: the caller checked that `target` is driver code; a routine ignores arguments it does not have.
+        let routine = unsafe { std::mem::transmute::<u64, F4>(target) };
+        routine(a(0), a(1), a(2), a(3))
+    } else {
+        // SAFETY: as above; the stack is the caller's to pop.
+        let routine = unsafe { std::mem::transmute::<u64, F12>(target) };
+        routine(a(0), a(1), a(2), a(3), a(4), a(5), a(6), a(7), a(8), a(9), a(10), a(11))
+    }
+}

@@ -1,0 +1,4 @@
+//! MDLs.
+/// The MDLs of a machine.
+#[derive(Debug, Default)]
+pub struct Mdls;

@@ -1,0 +1,139 @@
+//! Spin locks, with an owner that is checked.
+
+use std::collections::BTreeMap;
+
+use crate::cpu::irql::{DISPATCH as DISPATCH_LEVEL, HIGH};
+use crate::export::{DISPATCH, Between};
+use crate::kernel::Kernel;
+use crate::stop::{Fault, HeldLock, bugcheck};
+
+/// The spin locks that are held, by address.
+pub(crate) type Locks = BTreeMap<u64, Owner>;
+
+/// Who holds a spin lock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Owner {
+    cpu: u32,
+    taken_at: u64,
+}
+
+impl Kernel {
+    /// Takes the spin lock at `lock`; the IRQL is the caller's business.
+    pub(crate) fn take_spin_lock(&self, lock: u64) {
+        let cpu = self.cpu_number();
+        while !self.try_spin_lock(lock) {
+            if self.services.locks.with(|locks| locks.get(&lock).is_some_and(|owner| owner.cpu == cpu)) {
+                self.stop(Fault::new("Deadlock", bugcheck::SPIN_LOCK_ALREADY_OWNED)
+                    .text(format!("cpu {cpu} takes a spin lock that it holds already: {}", self.describe_address(lock)))
+                    .parameter(lock, "the spin lock"));
+            }
+            self.pass_time(50);
+            self.give_way();
+        }
+    }
+
+    /// Takes the spin lock if it is free.
+    pub(crate) fn try_spin_lock(&self, lock: u64) -> bool {
+        // A held lock reads as 1 in the driver's memory too; anything else is a lock that was overwritten.
+        let value: u64 = self.read(lock);
+        let owner = Owner { cpu: self.cpu_number(), taken_at: self.caller_address() };
+        let free = self.services.locks.with(|locks| {
+            let free = !locks.contains_key(&lock);
+            if free {
+                locks.insert(lock, owner);
+            }
+            free
+        });
+        if value != u64::from(!free) {
+            self.stop(Fault::new("SpinLockValue", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                .text(format!("the spin lock at {} holds {value:#x}: not initialised, or overwritten",
+                    self.describe_address(lock)))
+                .parameter(lock, "the spin lock"));
+        }
+        if free {
+            self.write(lock, 1u64);
+        }
+        free
+    }
+
+    /// Gives the spin lock back; only its owner may.
+    pub(crate) fn drop_spin_lock(&self, lock: u64) {
+        let cpu = self.cpu_number();
+        let owned = self.services.locks.with(|locks| {
+            let owned = locks.get(&lock).is_some_and(|owner| owner.cpu == cpu);
+            if owned {
+                locks.remove(&lock);
+            }
+            owned
+        });
+        if !owned {
+            self.stop(Fault::new("SpinLockRelease", bugcheck::SPIN_LOCK_NOT_OWNED)
+                .text(format!("cpu {cpu} releases a spin lock that it does not hold: {}", self.describe_address(lock)))
+                .parameter(lock, "the spin lock"));
+        }
+        self.write(lock, 0u64);
+    }
+
+    /// The spin locks this processor holds.
+    pub(crate) fn locks_held(&self) -> usize {
+        let cpu = self.cpu_number();
+        self.services.locks.with(|locks| locks.values().filter(|owner| owner.cpu == cpu).count())
+    }
+
+    /// All spin locks that are held, for a report.
+    pub(crate) fn held_locks(&self) -> Vec<HeldLock> {
+        let locks = self.services.locks.try_with(|locks| locks.clone()).unwrap_or_default();
+        let held = |(address, owner): (u64, Owner)| HeldLock { address, cpu: owner.cpu, taken_at: self.symbol(owner.taken_at) };
+        locks.into_iter().map(held).collect()
+    }
+
+    /// A held spin lock in a range of addresses.
+    pub(crate) fn locks_in(&self, start: u64, end: u64) -> Option<u64> {
+        self.services.locks.with(|locks| locks.range(start..end).next().map(|(&lock, _)| lock))
+    }
+
+    /// The IRQL is about to drop below DISPATCH_LEVEL: no spin lock may be held then.
+    pub(crate) fn check_lowering(&self, new: u8) {
+        if self.locks_held() != 0 {
+            self.stop(Fault::new("SpinLockIrql", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                .text(format!("the IRQL is lowered to {new} with a spin lock held")));
+        }
+    }
+}
+
+crate::export::exports! {
+    module "ntoskrnl.exe";
+
+    /// Makes a spin lock free.
+    pure fn KeInitializeSpinLock(k; lock: u64) [crate::export::ANY, "Learn, KeInitializeSpinLock: any level"] {
+        k.write(lock, 0u64);
+    }
+
+    /// Raises to DISPATCH_LEVEL and takes the lock; returns the old IRQL.
+    fn KeAcquireSpinLockRaiseToDpc(k; lock: u64) -> u8 [DISPATCH, "Learn, KeAcquireSpinLockRaiseToDpc: <= DISPATCH_LEVEL"] {
+        let old = k.raise_irql(DISPATCH_LEVEL);
+        k.take_spin_lock(lock);
+        old
+    }
+
+    /// Takes the lock at DISPATCH_LEVEL or above.
+    fn KeAcquireSpinLockAtDpcLevel(k; lock: u64) [Between(2, HIGH), "Learn, KeAcquireSpinLockAtDpcLevel: >= DISPATCH_LEVEL"] {
+        k.take_spin_lock(lock);
+    }
+
+    /// Gives the lock back and lowers to the old IRQL.
+    fn KeReleaseSpinLock(k; lock: u64, old: u8) [Between(2, 2), "Learn, KeReleaseSpinLock: DISPATCH_LEVEL"] {
+        k.drop_spin_lock(lock);
+        k.lower_irql(old);
+    }
+
+    /// Gives the lock back; the IRQL stays.
+    fn KeReleaseSpinLockFromDpcLevel(k; lock: u64) [Between(2, HIGH), "Learn, KeReleaseSpinLockFromDpcLevel: >= DISPATCH_LEVEL"] {
+        k.drop_spin_lock(lock);
+    }
+
+    /// Takes the lock at DISPATCH_LEVEL or above if it is free.
+    fn KeTryToAcquireSpinLockAtDpcLevel(k; lock: u64) -> u8 [Between(2, HIGH), "Learn, KeTryToAcquireSpinLockAtDpcLevel: >= DISPATCH_LEVEL"] {
+        u8::from(k.try_spin_lock(lock))
+    }
+}

@@ -1,0 +1,414 @@
+//! A software engine over host memory: the other side of the core in its tests. It reads descriptors as hardware does, by
+//! bus address, and does one per [`Engine::step`].
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use netdma_abi::completion::{self, TransferStatus};
+use netdma_abi::descriptor::*;
+use netdma_abi::status::{STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS, STATUS_UNSUCCESSFUL};
+use netdma_abi::{
+    ChannelHandle, ChannelParameters, CpuAffinity, Descriptor, NtStatus, PhysicalAddress, Version,
+};
+use netdma_core::channel::{Channel, Setup};
+use netdma_core::delivery::{self, Completed, Locked};
+use netdma_core::memory::{PageAddress, Request, RingMemory, SLOTS_PER_PAGE, SlotPage};
+use netdma_core::provider::{ChannelContext, EntryPoints};
+use netdma_core::transfer::{Capabilities, Run, Runs};
+
+/// Ring pages at bus addresses of the test's choice, and everything else a ring needs.
+pub struct TestMemory {
+    pub pages: Vec<(u64, Arc<SlotPage>)>,
+    pub word: Arc<AtomicU64>,
+    table: Vec<PageAddress>,
+    requests: Vec<Request>,
+}
+
+impl TestMemory {
+    /// Pages at these addresses.
+    pub fn at(addresses: &[u64]) -> Self {
+        let slots = addresses.len() * SLOTS_PER_PAGE;
+        Self {
+            pages: addresses.iter().map(|address| (*address, Arc::default())).collect(),
+            word: Arc::default(),
+            table: vec![PageAddress::default(); addresses.len()],
+            requests: vec![Request::default(); slots],
+        }
+    }
+
+    /// `count` pages that are neither adjacent nor in order.
+    pub fn scattered(count: usize) -> Self {
+        let odd = 0x9E37_79B1u64;
+        let addresses: Vec<u64> =
+            (0..count as u64).map(|page| 0x1_0000_0000 + (page * odd % 4099) * 0x1000).collect();
+        Self::at(&addresses)
+    }
+}
+
+impl RingMemory for TestMemory {
+    fn pages(&self) -> usize {
+        self.pages.len()
+    }
+    fn page(&self, index: usize) -> Option<&SlotPage> {
+        self.pages.get(index).map(|(_, page)| &**page)
+    }
+    fn page_address(&self, index: usize) -> Option<u64> {
+        self.pages.get(index).map(|(address, _)| *address)
+    }
+    fn completion_word(&self) -> &AtomicU64 {
+        &self.word
+    }
+    fn page_table(&self) -> &[PageAddress] {
+        &self.table
+    }
+    fn page_table_mut(&mut self) -> &mut [PageAddress] {
+        &mut self.table
+    }
+    fn requests(&self) -> &[Request] {
+        &self.requests
+    }
+    fn requests_mut(&mut self) -> &mut [Request] {
+        &mut self.requests
+    }
+}
+
+/// One provider call, as the engine saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    Start { address: u64, count: u32, word: u64 },
+    Append { address: u64, count: u32 },
+    Suspend,
+    Resume,
+    Abort,
+    Reset,
+}
+
+/// What the engine knows.
+#[derive(Default)]
+pub struct Inner {
+    /// Next descriptor to run, 0 when none is known.
+    next: u64,
+    /// Last descriptor run, 0 when none.
+    pub last: u64,
+    /// Counted dialect: descriptors left to run.
+    remaining: u64,
+    suspended: bool,
+    started: bool,
+    pub calls: Vec<Call>,
+    /// Statuses for the next start, append, abort and reset calls, before success is the rule again.
+    pub fail: BTreeMap<&'static str, Vec<NtStatus>>,
+    /// Interrupts asked for.
+    pub interrupts: u64,
+    /// Words of the descriptors run, in order.
+    pub ran: Vec<[u64; 8]>,
+    data: BTreeMap<u64, Vec<u8>>,
+}
+
+/// The engine, which is also the provider's entry points.
+pub struct Engine {
+    pages: Vec<(u64, Arc<SlotPage>)>,
+    word: Arc<AtomicU64>,
+    version: Version,
+    /// Entry points that are NULL.
+    pub absent: Vec<&'static str>,
+    pub inner: RefCell<Inner>,
+}
+
+const PAGE: u64 = 4096;
+
+impl Engine {
+    pub fn over(memory: &TestMemory, version: Version) -> Self {
+        Self {
+            pages: memory.pages.clone(),
+            word: memory.word.clone(),
+            version,
+            absent: Vec::new(),
+            inner: RefCell::default(),
+        }
+    }
+
+    pub fn calls(&self) -> Vec<Call> {
+        self.inner.borrow().calls.clone()
+    }
+
+    pub fn fail_next(&self, entry: &'static str, statuses: &[NtStatus]) {
+        self.inner.borrow_mut().fail.insert(entry, statuses.to_vec());
+    }
+
+    fn descriptor(&self, address: u64) -> [u64; 8] {
+        let (_, page) = self
+            .pages
+            .iter()
+            .find(|(page, _)| *page == address & !(PAGE - 1))
+            .unwrap_or_else(|| panic!("the engine was sent to {address:#x}, which is no ring page"));
+        assert_eq!(address % 64, 0, "descriptor at {address:#x} is not on a 64-byte boundary");
+        page.slot((address % PAGE / 64) as usize).expect("a page has 64 slots").words()
+    }
+
+    pub fn poke(&self, address: u64, bytes: &[u8]) {
+        let mut inner = self.inner.borrow_mut();
+        for (at, byte) in (address..).zip(bytes) {
+            let page = inner.data.entry(at & !(PAGE - 1)).or_insert_with(|| vec![0; PAGE as usize]);
+            page[(at % PAGE) as usize] = *byte;
+        }
+    }
+
+    pub fn peek(&self, address: u64, length: usize) -> Vec<u8> {
+        let inner = self.inner.borrow();
+        (address..address + length as u64)
+            .map(|at| inner.data.get(&(at & !(PAGE - 1))).map_or(0, |page| page[(at % PAGE) as usize]))
+            .collect()
+    }
+
+    /// Addresses of a side, byte by byte, page break included.
+    fn side(first: u64, second: u64, breaks: bool, size: u64) -> Vec<u64> {
+        let to_end = PAGE - first % PAGE;
+        (0..size).map(|n| if breaks && n >= to_end { second + (n - to_end) } else { first + n }).collect()
+    }
+
+    /// Runs one descriptor; `false` if there is none to run.
+    pub fn step(&self) -> bool {
+        let counted = self.version >= Version::V2_0;
+        let mut inner = self.inner.borrow_mut();
+        if inner.suspended || !inner.started {
+            return false;
+        }
+        if counted && inner.remaining == 0 || inner.next == 0 {
+            return false;
+        }
+        let address = inner.next;
+        let words = self.descriptor(address);
+        inner.ran.push(words);
+        inner.last = address;
+        inner.next = words[3];
+        inner.remaining = inner.remaining.wrapping_sub(1);
+        let more = if counted { inner.remaining != 0 } else { inner.next != 0 };
+        drop(inner);
+
+        let (size, flags) = (words[0] & 0xFFFF_FFFF, (words[0] >> 32) as u32);
+        if flags & NULL_TRANSFER == 0 {
+            let from = Self::side(words[1], words[4], flags & SOURCE_PAGE_BREAK != 0, size);
+            let to = Self::side(words[2], words[5], flags & DESTINATION_PAGE_BREAK != 0, size);
+            for (from, to) in from.into_iter().zip(to) {
+                let byte = self.peek(from, 1);
+                self.poke(to, &byte);
+            }
+        }
+        if flags & STATUS_UPDATE_ON_COMPLETION != 0 {
+            let status = if more { TransferStatus::Active } else { TransferStatus::Idle };
+            self.word.store(completion::word(address, status), Ordering::Release);
+        }
+        if flags & INTERRUPT_ON_COMPLETION != 0 {
+            self.inner.borrow_mut().interrupts += 1;
+        }
+        true
+    }
+
+    /// Runs everything it has; answers how many descriptors that were.
+    pub fn run(&self) -> usize {
+        let mut count = 0;
+        while self.step() {
+            count += 1;
+        }
+        count
+    }
+
+    /// Halts by itself, as after a bad address.
+    pub fn halt(&self) {
+        let mut inner = self.inner.borrow_mut();
+        (inner.next, inner.remaining, inner.started) = (0, 0, false);
+        self.word.store(completion::word(inner.last, TransferStatus::Halted), Ordering::Release);
+    }
+
+    fn answer(&self, entry: &'static str) -> NtStatus {
+        match self.inner.borrow_mut().fail.get_mut(entry) {
+            Some(statuses) if !statuses.is_empty() => statuses.remove(0),
+            _ => STATUS_SUCCESS,
+        }
+    }
+}
+
+impl EntryPoints for Engine {
+    fn set_channel_affinity(&self, _: &mut [CpuAffinity]) -> Option<NtStatus> {
+        None
+    }
+    fn allocate(&self, _: &mut ChannelParameters, _: ChannelHandle) -> Result<ChannelContext, NtStatus> {
+        Err(STATUS_INSUFFICIENT_RESOURCES)
+    }
+    fn free(&self, _: ChannelContext) {}
+
+    fn start(&self, _: ChannelContext, _: *mut Descriptor, at: PhysicalAddress, count: u32) -> NtStatus {
+        let word = self.word.load(Ordering::Relaxed);
+        self.inner.borrow_mut().calls.push(Call::Start { address: at.0, count, word });
+        let status = self.answer("start");
+        if status == STATUS_SUCCESS {
+            let mut inner = self.inner.borrow_mut();
+            (inner.next, inner.remaining, inner.last) = (at.0, count.into(), 0);
+            (inner.suspended, inner.started) = (false, true);
+        }
+        status
+    }
+
+    fn append(&self, _: ChannelContext, _: *mut Descriptor, at: PhysicalAddress, count: u32) -> NtStatus {
+        self.inner.borrow_mut().calls.push(Call::Append { address: at.0, count });
+        assert!(self.inner.borrow().started, "append without a start");
+        let status = self.answer("append");
+        if status == STATUS_SUCCESS {
+            let last = self.inner.borrow().last;
+            // A 1.x engine that stands on its tail reads it again to find the new link.
+            let link = if last == 0 { 0 } else { self.descriptor(last)[3] };
+            let mut inner = self.inner.borrow_mut();
+            inner.remaining += u64::from(count);
+            if inner.next == 0 {
+                inner.next = link;
+            }
+            if self.version >= Version::V2_0 && inner.remaining == u64::from(count) {
+                assert_eq!(inner.next, at.0, "an append begins where the tail points (R134)");
+            }
+        }
+        status
+    }
+
+    fn suspend(&self, _: ChannelContext) -> Option<Result<Option<PhysicalAddress>, NtStatus>> {
+        if self.absent.contains(&"suspend") {
+            return None;
+        }
+        let mut inner = self.inner.borrow_mut();
+        inner.calls.push(Call::Suspend);
+        inner.suspended = true;
+        self.word.store(completion::word(inner.last, TransferStatus::Suspend), Ordering::Release);
+        Some(Ok((inner.last != 0).then_some(PhysicalAddress(inner.last))))
+    }
+
+    fn resume(&self, _: ChannelContext) -> Option<NtStatus> {
+        if self.absent.contains(&"resume") {
+            return None;
+        }
+        let mut inner = self.inner.borrow_mut();
+        inner.calls.push(Call::Resume);
+        if !std::mem::take(&mut inner.suspended) {
+            return Some(STATUS_UNSUCCESSFUL);
+        }
+        Some(STATUS_SUCCESS)
+    }
+
+    fn abort(&self, _: ChannelContext) -> Option<NtStatus> {
+        if self.absent.contains(&"abort") {
+            return None;
+        }
+        self.inner.borrow_mut().calls.push(Call::Abort);
+        let status = self.answer("abort");
+        if status == STATUS_SUCCESS {
+            self.halt();
+        }
+        Some(status)
+    }
+
+    fn reset(&self, _: ChannelContext) -> Option<NtStatus> {
+        if self.absent.contains(&"reset") {
+            return None;
+        }
+        self.inner.borrow_mut().calls.push(Call::Reset);
+        let status = self.answer("reset");
+        if status == STATUS_SUCCESS {
+            self.halt();
+        }
+        Some(status)
+    }
+}
+
+/// A list of runs as a buffer.
+pub struct Pieces(pub std::vec::IntoIter<Run>);
+
+impl Pieces {
+    pub fn new(runs: &[(u64, u64)]) -> Self {
+        let runs: Vec<Run> =
+            runs.iter().map(|(address, length)| Run { address: *address, length: *length }).collect();
+        Self(runs.into_iter())
+    }
+}
+
+impl Runs for Pieces {
+    fn next_run(&mut self) -> Option<Run> {
+        self.0.next()
+    }
+}
+
+/// A channel, its engine, and what the client was told.
+pub struct Bench {
+    pub channel: RefCell<Channel<TestMemory>>,
+    pub engine: Engine,
+    pub word: Arc<AtomicU64>,
+    pub told: RefCell<Vec<Completed>>,
+}
+
+impl Locked for Bench {
+    type Memory = TestMemory;
+    fn with<R>(&self, act: impl FnOnce(&mut Channel<TestMemory>) -> R) -> R {
+        act(&mut self.channel.borrow_mut())
+    }
+}
+
+/// Limits of a 3.x engine.
+pub fn capabilities(version: Version) -> Capabilities {
+    Capabilities {
+        maximum_transfer_size: 1 << 20,
+        maximum_address: (1 << 46) - 1,
+        page_breaks: version >= Version::V2_0,
+    }
+}
+
+impl Bench {
+    pub fn new(version: Version, pages: usize) -> Self {
+        Self::with_memory(version, TestMemory::scattered(pages))
+    }
+
+    pub fn with_memory(version: Version, memory: TestMemory) -> Self {
+        let engine = Engine::over(&memory, version);
+        let word = memory.word.clone();
+        let setup = Setup {
+            version,
+            context: ChannelContext(0xC0FFEE),
+            capabilities: capabilities(version),
+            polled: false,
+        };
+        let channel = Channel::new(memory, setup).expect("the memory is a ring");
+        Self { channel: RefCell::new(channel), engine, word, told: RefCell::default() }
+    }
+
+    /// Submits a NULL request.
+    pub fn null(&self, context: usize) -> Result<u64, NtStatus> {
+        self.with(|channel| channel.null(&self.engine, 0, context))
+    }
+
+    /// Submits a copy between two contiguous buffers.
+    pub fn copy(&self, to: u64, from: u64, length: u32, context: usize) -> Result<u64, NtStatus> {
+        let run = |address| Some(Run { address, length: length.into() });
+        self.with(|channel| channel.copy(&self.engine, run(to), run(from), length, 0, context))
+    }
+
+    /// Looks at the completion word and tells the client, as a poll does.
+    pub fn poll(&self) -> netdma_core::channel::Observed {
+        self.report(0)
+    }
+
+    /// The same with an address from the provider, as a DPC does.
+    pub fn report(&self, address: u64) -> netdma_core::channel::Observed {
+        let (seen, batch) = self.with(|channel| {
+            let seen = channel.observe(address);
+            channel.go_on(&self.engine);
+            (seen, channel.begin_delivery())
+        });
+        delivery::deliver(self, batch, |completed| self.told.borrow_mut().push(*completed));
+        seen
+    }
+
+    /// Cookies and statuses told so far.
+    pub fn told(&self) -> Vec<(u64, NtStatus)> {
+        self.told.borrow().iter().map(|completed| (completed.cookie, completed.status)).collect()
+    }
+}

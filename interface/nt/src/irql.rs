@@ -1,0 +1,174 @@
+//! The interrupt request level as a value.
+//!
+//! A token says at which IRQL the code that holds it runs. It has no size, cannot be copied, and cannot leave its
+//! thread. Three things can be done with one:
+//!
+//! * lend it (`&Passive`) to a function that needs that level: a lent token cannot be raised;
+//! * raise it (`&mut Passive`), by [`raise`] or by taking a [`SpinLock`]: until the guard is dropped the lower token is
+//!   borrowed, so no code that needs the lower level compiles in between;
+//! * let it go out of scope at the end of the callback that it was made for.
+//!
+//! Tokens come from where the kernel documents the level: the callbacks of this crate are handed one, and the C entry
+//! points of a .sys make theirs by `assume` (an argument, hence unsafe) or by [`Passive::check`] (a look at the
+//! processor, for exports that others may call wrongly).
+//!
+//! | Token | Level | Where |
+//! |---|---|---|
+//! | [`Passive`] | PASSIVE_LEVEL | PnP and power callbacks, threads, work items |
+//! | [`Dispatch`] | DISPATCH_LEVEL | DPCs, under a spin lock |
+//! | [`UpToDispatch`] | one of the two, unknown which | exports documented "<= DISPATCH_LEVEL" |
+//! | [`Device`] | the device's own level | interrupt service routines |
+//!
+//! [`SpinLock`]: crate::spin_lock::SpinLock
+
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
+
+use wdk_sys::ntddk::{KeGetCurrentIrql, KeLowerIrql, KfRaiseIrql};
+use wdk_sys::{DISPATCH_LEVEL, KIRQL, PASSIVE_LEVEL};
+
+/// Runs at PASSIVE_LEVEL: may wait, may touch pageable memory.
+#[derive(Debug)]
+pub struct Passive(PhantomData<*mut ()>);
+
+/// Runs at DISPATCH_LEVEL: cannot be preempted on its processor, must not wait.
+#[derive(Debug)]
+pub struct Dispatch(PhantomData<*mut ()>);
+
+/// Runs at DISPATCH_LEVEL or below: must not wait, may be preempted.
+#[derive(Debug)]
+pub struct UpToDispatch(PhantomData<*mut ()>);
+
+/// Runs at a device's interrupt level: only atomics, registers and queueing a DPC.
+#[derive(Debug)]
+pub struct Device(PhantomData<*mut ()>);
+
+/// A level from which DISPATCH_LEVEL can be reached by raising.
+pub trait AtMostDispatch: sealed::Sealed {}
+
+impl AtMostDispatch for Passive {}
+impl AtMostDispatch for Dispatch {}
+impl AtMostDispatch for UpToDispatch {}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Passive {}
+    impl Sealed for super::Dispatch {}
+    impl Sealed for super::UpToDispatch {}
+}
+
+impl Passive {
+    /// A token for the rest of the caller's scope.
+    ///
+    /// # Safety
+    /// The processor is at PASSIVE_LEVEL, and no other token exists on this thread's stack that is not lent to the caller.
+    #[must_use]
+    pub const unsafe fn assume() -> Self {
+        Self(PhantomData)
+    }
+
+    /// A token if the processor is at PASSIVE_LEVEL, for exports that a foreign driver may call at a wrong level.
+    ///
+    /// Called with a spin lock of this crate held, it gives `None`.
+    #[must_use]
+    pub fn check() -> Option<Self> {
+        (current() == PASSIVE_LEVEL as KIRQL).then_some(Self(PhantomData))
+    }
+}
+
+impl Dispatch {
+    /// A token for the rest of the caller's scope.
+    ///
+    /// # Safety
+    /// The processor is at DISPATCH_LEVEL and stays there for the life of the token.
+    #[must_use]
+    pub const unsafe fn assume() -> Self {
+        Self(PhantomData)
+    }
+
+    /// A token if the processor is at DISPATCH_LEVEL, for exports that a foreign driver may call at a wrong level.
+    ///
+    /// The level can fall only by dropping the guard or leaving the callback that raised it, which the caller of an export
+    /// does after the export has returned.
+    #[must_use]
+    pub fn check() -> Option<Self> {
+        (current() == DISPATCH_LEVEL as KIRQL).then_some(Self(PhantomData))
+    }
+}
+
+impl UpToDispatch {
+    /// A token for the rest of the caller's scope.
+    ///
+    /// # Safety
+    /// The processor is at DISPATCH_LEVEL or below, and no other token exists on this thread's stack that is not lent
+    /// to the caller.
+    #[must_use]
+    pub const unsafe fn assume() -> Self {
+        Self(PhantomData)
+    }
+
+    /// A token if the processor is at DISPATCH_LEVEL or below, for exports that a foreign driver may call at a wrong level.
+    #[must_use]
+    pub fn check() -> Option<Self> {
+        (current() <= DISPATCH_LEVEL as KIRQL).then_some(Self(PhantomData))
+    }
+}
+
+impl Device {
+    /// A token for the rest of the caller's scope.
+    ///
+    /// # Safety
+    /// The caller runs as, or synchronised with, an interrupt service routine.
+    #[must_use]
+    pub const unsafe fn assume() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// The processor's IRQL. Callable at any level.
+#[must_use]
+pub fn current() -> KIRQL {
+    // SAFETY: reads the processor's own level; it has no precondition.
+    unsafe { KeGetCurrentIrql() }
+}
+
+/// Raises to DISPATCH_LEVEL until the returned guard is dropped.
+///
+/// Guards nest like the scopes they stand in: a guard borrows the token it raised, and the token of an outer guard is
+/// reachable only through that guard.
+pub fn raise<I: AtMostDispatch>(irql: &mut I) -> Raised<'_> {
+    let _borrowed = irql;
+    // SAFETY: the token says that the level is DISPATCH_LEVEL or below, so this never lowers it.
+    let previous = unsafe { KfRaiseIrql(DISPATCH_LEVEL as KIRQL) };
+    Raised { previous, dispatch: Dispatch(PhantomData), lower: PhantomData }
+}
+
+/// The processor is at DISPATCH_LEVEL until this is dropped. Gives the [`Dispatch`] token.
+#[derive(Debug)]
+#[must_use = "the level falls again when this is dropped"]
+pub struct Raised<'irql> {
+    previous: KIRQL,
+    dispatch: Dispatch,
+    lower: PhantomData<&'irql mut ()>,
+}
+
+impl Deref for Raised<'_> {
+    type Target = Dispatch;
+
+    fn deref(&self) -> &Dispatch {
+        &self.dispatch
+    }
+}
+
+impl DerefMut for Raised<'_> {
+    fn deref_mut(&mut self) -> &mut Dispatch {
+        &mut self.dispatch
+    }
+}
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        // SAFETY: `previous` is the level that `raise` found, and the guard's borrow kept every guard inside it shorter.
+        unsafe { KeLowerIrql(self.previous) }
+    }
+}

@@ -1,0 +1,164 @@
+//! Memory descriptor lists: which physical pages a buffer is made of.
+//!
+//! A caller's MDL chain is untrusted data (client-data-is-untrusted): offsets and lengths are summed with care, the walk
+//! is bounded, and a range that the chain does not cover is an error before its first run is handed out.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use wdk_sys::{MDL, PFN_NUMBER};
+
+use crate::{Result, Status, page};
+
+/// MDLs that one chain may have: a walk ends even if a caller links a chain to itself.
+pub const MAX_MDLS: usize = 4096;
+
+/// A chain of MDLs whose pages are locked or nonpaged.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain<'a> {
+    first: NonNull<MDL>,
+    lives: PhantomData<&'a MDL>,
+}
+
+impl<'a> Chain<'a> {
+    /// The chain that begins with `first`; null gives `None`.
+    ///
+    /// # Safety
+    /// `first` is null or begins a chain of valid MDLs, linked by `Next`, whose pages stay locked for `'a`.
+    #[must_use]
+    pub const unsafe fn from_ptr(first: *mut MDL) -> Option<Self> {
+        match NonNull::new(first) {
+            Some(first) => Some(Self { first, lives: PhantomData }),
+            None => None,
+        }
+    }
+
+    /// The first MDL, to be passed on.
+    #[must_use]
+    pub const fn as_ptr(self) -> *mut MDL {
+        self.first.as_ptr()
+    }
+
+    /// The physical runs of `length` bytes that begin `offset` bytes into the chain.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER when the chain is shorter than `offset + length`, INTEGER_OVERFLOW when that sum is not a
+    /// number, INVALID_BUFFER_SIZE when the chain has more than [`MAX_MDLS`] MDLs.
+    pub fn runs(self, offset: u64, length: u64) -> Result<Runs<'a>> {
+        let end = offset.checked_add(length).ok_or(Status::INTEGER_OVERFLOW)?;
+        let mut covered = 0_u64;
+        let mut first = None;
+        for (mdl, _) in self.mdls().zip(0..MAX_MDLS) {
+            let start = covered;
+            // 4096 times 2^32 does not reach 2^64.
+            covered = covered.saturating_add(u64::from(mdl.bytes));
+            if first.is_none() && covered > offset {
+                first = Some((mdl, offset.saturating_sub(start) as u32));
+            }
+            if covered >= end {
+                let (mdl, skip) = first.unwrap_or((mdl, mdl.bytes));
+                return Ok(Runs { at: Some(mdl), skip, left: length });
+            }
+        }
+        if self.mdls().nth(MAX_MDLS).is_some() {
+            return Err(Status::INVALID_BUFFER_SIZE);
+        }
+        Err(Status::INVALID_PARAMETER)
+    }
+
+    fn mdls(self) -> impl Iterator<Item = Part<'a>> {
+        let mut next = Some(Part::of(self.first));
+        core::iter::from_fn(move || {
+            let part = next?;
+            next = part.next();
+            Some(part)
+        })
+    }
+}
+
+/// What one MDL says.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    mdl: NonNull<MDL>,
+    /// Bytes it describes.
+    bytes: u32,
+    /// Byte of its first page at which they begin.
+    byte_offset: u32,
+    lives: PhantomData<&'a MDL>,
+}
+
+impl Part<'_> {
+    fn of(mdl: NonNull<MDL>) -> Self {
+        // SAFETY: `Chain::from_ptr` was promised valid MDLs, linked by valid pointers.
+        let header = unsafe { mdl.as_ref() };
+        Self { mdl, bytes: header.ByteCount, byte_offset: header.ByteOffset % page::SIZE as u32, lives: PhantomData }
+    }
+
+    fn next(self) -> Option<Self> {
+        // SAFETY: as in `of`.
+        let next = unsafe { self.mdl.as_ref() }.Next;
+        NonNull::new(next).map(Self::of)
+    }
+
+    /// Frame of the page that holds byte `at` of the buffer, and that byte's offset in the page.
+    fn locate(self, at: u32) -> (PFN_NUMBER, u32) {
+        let from_first_page = u64::from(self.byte_offset).wrapping_add(u64::from(at));
+        let index = (from_first_page / page::SIZE as u64) as usize;
+        // SAFETY: the frame numbers follow the header (MmGetMdlPfnArray of wdm.h), one for each page that the buffer
+        // touches, and `at` is below its byte count.
+        let frame = unsafe { self.mdl.add(1).cast::<PFN_NUMBER>().add(index) };
+        // SAFETY: as above; a frame number is aligned because the header's size is a multiple of 8.
+        (unsafe { frame.read() }, (from_first_page % page::SIZE as u64) as u32)
+    }
+}
+
+/// A run of bytes that lie next to each other in physical memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Physical address of the first byte.
+    pub address: u64,
+    /// Bytes; at least 1.
+    pub length: u32,
+}
+
+/// The physical runs of a range, in order. Neighbouring frames of one MDL are joined.
+#[derive(Clone)]
+pub struct Runs<'a> {
+    at: Option<Part<'a>>,
+    /// Bytes of the MDL at hand that are done.
+    skip: u32,
+    /// Bytes of the range that are left.
+    left: u64,
+}
+
+impl Iterator for Runs<'_> {
+    type Item = Run;
+
+    fn next(&mut self) -> Option<Run> {
+        if self.left == 0 {
+            return None;
+        }
+        let mut part = self.at?;
+        // `Chain::runs` has counted the MDLs and found them to cover the range.
+        while self.skip >= part.bytes {
+            self.skip = 0;
+            part = part.next()?;
+            self.at = Some(part);
+        }
+        let wanted = u64::from(part.bytes.wrapping_sub(self.skip)).min(self.left) as u32;
+        let (frame, in_page) = part.locate(self.skip);
+        let mut length = wanted.min((page::SIZE as u32).wrapping_sub(in_page));
+        let mut expected = frame.wrapping_add(1);
+        while length < wanted {
+            let (next, _) = part.locate(self.skip.wrapping_add(length));
+            if next != expected {
+                break;
+            }
+            expected = next.wrapping_add(1);
+            length = length.saturating_add(page::SIZE as u32).min(wanted);
+        }
+        self.skip = self.skip.wrapping_add(length);
+        self.left = self.left.wrapping_sub(u64::from(length));
+        Some(Run { address: frame.wrapping_mul(page::SIZE as u64).wrapping_add(u64::from(in_page)), length })
+    }
+}

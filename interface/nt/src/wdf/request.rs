@@ -1,0 +1,173 @@
+//! Requests from user mode.
+
+use core::mem::ManuallyDrop;
+use core::ptr;
+
+use wdk_sys::{
+    _WDF_IO_QUEUE_DISPATCH_TYPE, _WDF_TRI_STATE, MDL, ULONG, ULONG_PTR, WDF_IO_QUEUE_CONFIG, WDFDEVICE, WDFQUEUE,
+    WDFREQUEST, call_unsafe_wdf_function_binding,
+};
+
+use super::device::{Device, DeviceHandle};
+use crate::irql::{Passive, UpToDispatch};
+use crate::mdl::Chain;
+use crate::{Result, Status};
+
+/// A device that serves I/O control requests.
+pub trait DeviceControl: Device {
+    /// A request has come (EvtIoDeviceControl). Several may be under way at once. `request` may be kept and completed
+    /// later, on any thread; dropped, it is completed as cancelled.
+    fn device_control(&self, request: Request, code: u32, irql: &mut UpToDispatch);
+}
+
+impl<D: DeviceControl> DeviceHandle<'_, D> {
+    /// Creates the queue through which requests reach [`DeviceControl`] (WdfIoQueueCreate): default, parallel, power
+    /// managed: it holds requests back while the device is not in D0, and the device leaves D0 only once those that it
+    /// has handed out are completed.
+    ///
+    /// # Errors
+    /// What the framework reports.
+    pub fn serve_requests(self, _irql: &Passive) -> Result {
+        let mut config = WDF_IO_QUEUE_CONFIG {
+            Size: size_of::<WDF_IO_QUEUE_CONFIG>() as ULONG,
+            DispatchType: _WDF_IO_QUEUE_DISPATCH_TYPE::WdfIoQueueDispatchParallel,
+            PowerManaged: _WDF_TRI_STATE::WdfUseDefault,
+            DefaultQueue: 1,
+            EvtIoDeviceControl: Some(device_control::<D>),
+            ..WDF_IO_QUEUE_CONFIG::default()
+        };
+        // As many as come: WDF_IO_QUEUE_CONFIG_INIT_DEFAULT_QUEUE of wdfio.h.
+        config.Settings.Parallel.NumberOfPresentedRequests = ULONG::MAX;
+        let mut queue: WDFQUEUE = ptr::null_mut();
+        // SAFETY: the device is not deleted during the handle's life; the others are locals; no attributes are given.
+        Status::check(unsafe {
+            call_unsafe_wdf_function_binding!(WdfIoQueueCreate, self.as_raw(), &mut config, ptr::null_mut(), &mut queue)
+        })
+    }
+}
+
+/// A request that waits for its completion. Completing consumes it, so it is completed exactly once.
+#[derive(Debug)]
+pub struct Request(WDFREQUEST);
+
+// SAFETY: a request may be completed and its buffers used on any thread.
+unsafe impl Send for Request {}
+// SAFETY: shared access gives only lookups, which the framework serialises.
+unsafe impl Sync for Request {}
+
+impl Request {
+    /// Copies the beginning of the input buffer to `into`, and gives the length of all of it.
+    ///
+    /// # Errors
+    /// BUFFER_TOO_SMALL when the input is shorter than `into`.
+    pub fn read_input(&self, into: &mut [u8]) -> Result<usize> {
+        let mut buffer = ptr::null_mut();
+        let mut length = 0;
+        // SAFETY: the request is not completed; the others are locals.
+        Status::check(unsafe {
+            call_unsafe_wdf_function_binding!(
+                WdfRequestRetrieveInputBuffer,
+                self.0,
+                into.len(),
+                &mut buffer,
+                &mut length
+            )
+        })?;
+        // SAFETY: the framework gave a buffer of at least this length, which the system keeps until completion and nobody
+        // else writes; `into` is memory of ours, so they do not overlap.
+        unsafe { ptr::copy_nonoverlapping(buffer.cast::<u8>(), into.as_mut_ptr(), into.len()) };
+        Ok(length)
+    }
+
+    /// Copies `bytes` to the beginning of the output buffer of a buffered request. Input and output share one buffer:
+    /// what is still to be read of the input must be read before.
+    ///
+    /// # Errors
+    /// BUFFER_TOO_SMALL when the output buffer is shorter.
+    pub fn write_output(&self, bytes: &[u8]) -> Result {
+        let mut buffer = ptr::null_mut();
+        // SAFETY: the request is not completed; the others are locals; the length is not wanted.
+        Status::check(unsafe {
+            call_unsafe_wdf_function_binding!(
+                WdfRequestRetrieveOutputBuffer,
+                self.0,
+                bytes.len(),
+                &mut buffer,
+                ptr::null_mut()
+            )
+        })?;
+        // SAFETY: the framework gave a buffer of at least this length; `bytes` is memory of ours, so they do not overlap.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.cast::<u8>(), bytes.len()) };
+        Ok(())
+    }
+
+    /// The caller's output buffer of a direct request, locked until completion.
+    ///
+    /// # Errors
+    /// BUFFER_TOO_SMALL when the caller passed none.
+    pub fn output_pages(&self) -> Result<Chain<'_>> {
+        let mut mdl: *mut MDL = ptr::null_mut();
+        // SAFETY: the request is not completed; the other is a local.
+        Status::check(unsafe {
+            call_unsafe_wdf_function_binding!(WdfRequestRetrieveOutputWdmMdl, self.0, &mut mdl)
+        })?;
+        // SAFETY: the I/O manager locked the pages until the request is completed, which takes the request itself.
+        unsafe { Chain::from_ptr(mdl) }.ok_or(Status::BUFFER_TOO_SMALL)
+    }
+
+    /// Whether the caller has asked for cancellation. For requests that are not marked cancelable.
+    #[must_use]
+    pub fn is_canceled(&self) -> bool {
+        // SAFETY: the request is not completed.
+        unsafe { call_unsafe_wdf_function_binding!(WdfRequestIsCanceled, self.0) != 0 }
+    }
+
+    /// Completes the request with `result`: the number of bytes written to the output buffer, or the error.
+    pub fn complete(self, result: Result<usize>) {
+        let request = ManuallyDrop::new(self);
+        request.finish(result);
+    }
+
+    fn finish(&self, result: Result<usize>) {
+        let (status, bytes) = match result {
+            Ok(bytes) => (Status::SUCCESS, bytes),
+            Err(status) => (status, 0),
+        };
+        // SAFETY: the request is not completed, and nobody uses it after this: `complete` consumed it, or it is dropped.
+        unsafe {
+            call_unsafe_wdf_function_binding!(
+                WdfRequestCompleteWithInformation,
+                self.0,
+                status.code(),
+                bytes as ULONG_PTR
+            )
+        };
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.finish(Err(Status::CANCELLED));
+    }
+}
+
+/// EvtIoDeviceControl.
+unsafe extern "C" fn device_control<D: DeviceControl>(
+    queue: WDFQUEUE,
+    request: WDFREQUEST,
+    _output_length: usize,
+    _input_length: usize,
+    code: ULONG,
+) {
+    let request = Request(request);
+    // SAFETY: the framework calls this at DISPATCH_LEVEL or below.
+    let mut irql = unsafe { UpToDispatch::assume() };
+    // SAFETY: the queue is valid during its callback.
+    let device: WDFDEVICE = unsafe { call_unsafe_wdf_function_binding!(WdfIoQueueGetDevice, queue) };
+    // SAFETY: a device is not deleted before its queues.
+    let device = unsafe { DeviceHandle::<D>::new(device) };
+    match device.value() {
+        Ok(value) => value.device_control(request, code, &mut irql),
+        Err(status) => request.complete(Err(status)),
+    }
+}

@@ -138,7 +138,7 @@ impl Channel {
         }
         self.block(hardware).write_control(ChanCtrl::new());
         if !self.engine.version.has_counter() {
-            settle(hardware.clock);
+            settle(&hardware.clock);
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Channel {
         let msix = self.engine.wiped_msix.map(|place| MsixEntry::save(hardware.registers, place));
         block.command(ChanCmd::RESET);
         let has_counter = self.engine.version.has_counter();
-        let end = wait_for(hardware.clock, C::PATIENCE.reset_us, || {
+        let end = wait_for(&hardware.clock, C::PATIENCE.reset_us, || {
             // 1.x: no driver relies on the command bit there; CHANSTS tells (M66).
             let over = if has_counter {
                 block.resetting().map(|resetting| !resetting)

@@ -328,7 +328,7 @@ impl Channel {
         let block = self.block(hardware);
         // An armed engine ignores the command (Q18), so it is given once the engine is seen to have begun.
         let mut asked = false;
-        let end = wait_for(hardware.clock, C::PATIENCE.stop_us, || {
+        let end = wait_for(&hardware.clock, C::PATIENCE.stop_us, || {
             let Some(status) = block.status() else { return Some(Err(StopError::Gone)) };
             match status.state() {
                 Some(ioat_regs::State::Suspended | ioat_regs::State::Halted) => return Some(Ok(status)),
@@ -350,7 +350,7 @@ impl Channel {
     ) -> Result<ChanSts, StopError> {
         let block = self.block(hardware);
         block.command(ChanCmd::ABORT);
-        let end = wait_for(hardware.clock, C::PATIENCE.stop_us, || match block.status() {
+        let end = wait_for(&hardware.clock, C::PATIENCE.stop_us, || match block.status() {
             None => Some(Err(StopError::Gone)),
             Some(status) if status.state() == Some(ioat_regs::State::Halted) => Some(Ok(status)),
             Some(_) => None,

@@ -98,5 +98,5 @@ pub struct Hardware<'a, R, P, C> {
     /// Configuration space.
     pub config: &'a P,
     /// Time at the caller's IRQL.
-    pub clock: &'a C,
+    pub clock: C,
 }

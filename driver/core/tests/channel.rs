@@ -243,9 +243,7 @@ fn a_list_that_the_engine_cannot_take_is_refused_without_touching_it() {
     let mut channel = ready(BDX);
     let script = Script::new([]);
     script.at_dispatch(|hardware| {
-        for (first, count) in
-            [(RING + 8, 1), (0, 1), (1 << 46, 1), (RING, 0), (RING, 0x1_0000), (!0x3F, 1)]
-        {
+        for (first, count) in [(RING + 8, 1), (0, 1), (1 << 46, 1), (RING, 0), (RING, 0x1_0000), (!0x3F, 1)] {
             proves!(crate: R123, R124;
                 assert_eq!(channel.start(hardware, &armed(), first, count), Err(Refusal::BadList)));
         }

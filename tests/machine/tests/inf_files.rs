@@ -25,7 +25,9 @@ fn written<'a>(lines: &'a [nthost::inf::package::AddReg], subkey: &str, name: &s
     lines
         .iter()
         .find(|line| {
-            line.root == "HKR" && line.subkey.eq_ignore_ascii_case(subkey) && line.name.eq_ignore_ascii_case(name)
+            line.root == "HKR"
+                && line.subkey.eq_ignore_ascii_case(subkey)
+                && line.name.eq_ignore_ascii_case(name)
         })
         .and_then(|line| line.value.as_ref())
 }
@@ -48,7 +50,13 @@ fn every_engine_has_a_name_of_its_own_platform() {
         assert!(model.description.starts_with("Intel I/OAT DMA engine ("), "{}", model.description);
         for (other, other_row) in models.iter().zip(DEVICES) {
             let same = row.platform == other_row.platform;
-            assert_eq!(model.description == other.description, same, "{} {}", model.description, other.description);
+            assert_eq!(
+                model.description == other.description,
+                same,
+                "{} {}",
+                model.description,
+                other.description
+            );
         }
     }
 }
@@ -71,7 +79,10 @@ fn both_are_kmdf_1_15_drivers_of_class_system_that_run_from_the_driver_store() {
         let plan = plan(name);
         let image = format!("{name}.sys");
         assert_eq!(plan.kmdf, Some((name.to_owned(), "1.15".to_owned())));
-        assert_eq!(plan.files.iter().map(|file| (file.directory.dirid, &file.source)).collect::<Vec<_>>(), [(13, &image)]);
+        assert_eq!(
+            plan.files.iter().map(|file| (file.directory.dirid, &file.source)).collect::<Vec<_>>(),
+            [(13, &image)]
+        );
         let [service] = &plan.services[..] else { panic!("one service, not {:?}", plan.services) };
         assert!(service.associated);
         assert_eq!((service.service_type, service.start_type, service.error_control), (1, 3, 1));

@@ -44,16 +44,14 @@ impl Script {
 
     /// Runs `act` with this script as the hardware, and checks that every step was taken.
     pub fn at_dispatch<T>(&self, act: impl FnOnce(&Hardware<'_, Self, Self, AtDispatch<'_>>) -> T) -> T {
-        let clock = AtDispatch(self);
-        let answer = act(&Hardware { registers: self, config: self, clock: &clock });
+        let answer = act(&Hardware { registers: self, config: self, clock: AtDispatch(self) });
         self.finish();
         answer
     }
 
     /// The same at PASSIVE_LEVEL.
     pub fn at_passive<T>(&self, act: impl FnOnce(&Hardware<'_, Self, Self, AtPassive<'_>>) -> T) -> T {
-        let clock = AtPassive(self);
-        let answer = act(&Hardware { registers: self, config: self, clock: &clock });
+        let answer = act(&Hardware { registers: self, config: self, clock: AtPassive(self) });
         self.finish();
         answer
     }

@@ -20,7 +20,7 @@ mod machine;
 pub mod memory;
 mod ntoskrnl;
 pub mod pci;
-mod random;
+pub mod random;
 pub mod registry;
 mod report;
 pub mod stop;

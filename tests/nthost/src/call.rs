@@ -8,6 +8,7 @@ use crate::cpu::thread::Thread;
 use crate::export::Export;
 use crate::guarded;
 use crate::kernel::Kernel;
+use crate::loader::unwind::Registers;
 use crate::stop::{Fault, bugcheck};
 
 /// One crossing between driver code and the kernel, on the stack of the thread that made it.
@@ -34,6 +35,11 @@ pub(crate) enum CallKind {
         /// The routine.
         target: u64,
     },
+    /// An instruction of driver code faulted and is being done by the machine.
+    Trap {
+        /// The registers at the instruction.
+        registers: Registers,
+    },
 }
 
 impl CallFrame {
@@ -52,7 +58,7 @@ impl CallFrame {
     pub(crate) fn stack_pointer(&self) -> u64 {
         match self.kind {
             CallKind::Into { context, .. } => context.rsp,
-            CallKind::Out { .. } => 0,
+            CallKind::Out { .. } | CallKind::Trap { .. } => 0,
         }
     }
 }
@@ -89,6 +95,7 @@ impl Kernel {
         let Some(frame) = (unsafe { frame.as_ref() }) else { return 0 };
         match frame.kind {
             CallKind::Into { context, .. } => self.read(context.rsp),
+            CallKind::Trap { registers } => registers.rip,
             CallKind::Out { .. } => 0,
         }
     }

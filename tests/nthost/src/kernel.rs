@@ -59,6 +59,7 @@ pub struct Kernel {
     pub(crate) memory: Memory,
     pub(crate) loader: Loader,
     pub(crate) services: Services,
+    pub(crate) pci: crate::pci::bus::Bus,
 }
 
 thread_local! {
@@ -77,6 +78,7 @@ impl Kernel {
             memory,
             loader: Loader::default(),
             services: Services::default(),
+            pci: crate::pci::bus::Bus::default(),
             options,
         });
         kernel.power_on();

@@ -66,6 +66,7 @@ impl Kernel {
                     frames.push(Frame { address: export.address as u64, symbol, line: None });
                     self.walk(Registers::of_call(self, &context), false, &mut frames);
                 }
+                CallKind::Trap { registers } => self.walk(registers, true, &mut frames),
                 CallKind::Out { what, .. } => {
                     // SAFETY: the text lives in the frame of `Kernel::call`, which is still active.
                     let what = unsafe { &*what };

@@ -46,7 +46,8 @@ pub enum ChannelState {
     Halted = 5,
     /// The device was out of D0: the next post is a start (R277).
     ContextLost = 6,
-    /// An abort or reset did not end in time: nothing is accepted until the provider reports Halted.
+    /// An abort or reset did not end in time, or the engine wrote nonsense: nothing is accepted until a control operation
+    /// or a Halted word ends it.
     Stopping = 7,
 }
 
@@ -459,6 +460,9 @@ impl<M: RingMemory> Channel<M> {
             Some(_) => self.advance(word, &mut seen),
             None => seen.foreign = Some(word),
         }
+        if seen.foreign.is_some() {
+            self.distrust();
+        }
         if reported != 0 {
             self.advance(reported, &mut seen);
         }
@@ -471,6 +475,15 @@ impl<M: RingMemory> Channel<M> {
             self.state = if self.ring.outstanding() == 0 { ChannelState::Idle } else { ChannelState::Active };
         }
         seen
+    }
+
+    /// The engine wrote what it cannot have meant: nothing more is believed or accepted until a reset, an abort or a Halted
+    /// word has ended what is in flight.
+    fn distrust(&mut self) {
+        if self.state.is_running() {
+            self.state = ChannelState::Stopping;
+            self.ending = Some(STATUS_IO_DEVICE_ERROR);
+        }
     }
 
     fn advance(&mut self, word: u64, seen: &mut Observed) {

@@ -42,7 +42,7 @@ impl<M: RingMemory> Channel<M> {
     /// Takes the right to deliver if something ended and nobody has it.
     #[inline]
     pub fn begin_delivery(&mut self) -> Option<Batch> {
-        if self.delivering {
+        if self.delivering || !self.ring().has_ended() {
             return None;
         }
         self.next_batch()

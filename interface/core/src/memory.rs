@@ -5,23 +5,29 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use netdma_abi::{Descriptor, NtStatus};
 
-/// One descriptor as the engine reads it: [`netdma_abi::Descriptor`] in eight words, on its 64-byte boundary (R122).
-#[derive(Debug)]
-#[repr(C, align(64))]
-pub struct Slot([AtomicU64; 8]);
+/// 64-bit words of a page.
+pub const WORDS_PER_PAGE: usize = netdma_abi::PAGE_SIZE / size_of::<AtomicU64>();
 
-const _: () = assert!(size_of::<Slot>() == size_of::<Descriptor>());
+/// Words of a descriptor.
+const WORDS: usize = size_of::<Descriptor>() / size_of::<AtomicU64>();
 
 /// Descriptors of one page.
-pub const SLOTS_PER_PAGE: usize = 64;
+pub const SLOTS_PER_PAGE: usize = WORDS_PER_PAGE / WORDS;
 
-/// One page of descriptors: the unit in which DMA memory is taken (D5 of the architecture: after start-up only one-page
-/// requests can be counted on).
-#[derive(Debug)]
-#[repr(C, align(4096))]
-pub struct SlotPage([Slot; SLOTS_PER_PAGE]);
+/// One page of descriptors, page aligned: the unit in which DMA memory is taken (D5 of the architecture: after start-up only
+/// one-page requests can be counted on).
+pub type Page = [AtomicU64; WORDS_PER_PAGE];
 
-const _: () = assert!(size_of::<SlotPage>() == netdma_abi::PAGE_SIZE);
+/// One descriptor as the engine reads it: [`netdma_abi::Descriptor`] in eight words, on its 64-byte boundary (R122).
+#[derive(Debug, Clone, Copy)]
+pub struct Slot<'a>(&'a [AtomicU64; WORDS]);
+
+/// A slot of a page.
+#[inline]
+#[must_use]
+pub fn slot(page: &Page, index: usize) -> Option<Slot<'_>> {
+    page.as_chunks().0.get(index).map(Slot)
+}
 
 /// The words of a descriptor that a copy writes each time. Source, destination and the two page-break addresses.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -40,18 +46,12 @@ pub struct Operation {
     pub next_destination: u64,
 }
 
-impl Slot {
-    /// A slot of zeros.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; 8])
-    }
-
+impl Slot<'_> {
     /// Writes the operation, page-break addresses only where its flags use them. The link stays.
     #[inline]
-    pub fn write(&self, operation: &Operation) {
+    pub fn write(self, operation: &Operation) {
         use netdma_abi::descriptor::{DESTINATION_PAGE_BREAK, SOURCE_PAGE_BREAK};
-        let [size_and_flags, source, destination, _, next_source, next_destination, ..] = &self.0;
+        let [size_and_flags, source, destination, _, next_source, next_destination, ..] = self.0;
         size_and_flags.store(u64::from(operation.flags) << 32 | u64::from(operation.size), Ordering::Relaxed);
         source.store(operation.source, Ordering::Relaxed);
         destination.store(operation.destination, Ordering::Relaxed);
@@ -63,63 +63,36 @@ impl Slot {
 
     /// Adds control flags to a descriptor that is not posted yet.
     #[inline]
-    pub fn add_flags(&self, flags: u32) {
-        let [size_and_flags, ..] = &self.0;
+    pub fn add_flags(self, flags: u32) {
+        let [size_and_flags, ..] = self.0;
         let word = size_and_flags.load(Ordering::Relaxed);
         size_and_flags.store(word | u64::from(flags) << 32, Ordering::Relaxed);
     }
 
     /// Writes the link.
     #[inline]
-    pub fn link(&self, next: u64) {
-        let [_, _, _, link, ..] = &self.0;
+    pub fn link(self, next: u64) {
+        let [_, _, _, link, ..] = self.0;
         link.store(next, Ordering::Relaxed);
     }
 
     /// Writes the user contexts, which tell a slot's number to whoever reads the ring in a debugger.
-    pub fn label(&self, slot: u64) {
-        let [.., first, second] = &self.0;
+    pub fn label(self, slot: u64) {
+        let [.., first, second] = self.0;
         first.store(slot, Ordering::Relaxed);
         second.store(0, Ordering::Relaxed);
     }
 
     /// The slot as the pointer that entry points take.
     #[must_use]
-    pub fn as_descriptor(&self) -> *mut Descriptor {
-        core::ptr::from_ref(self).cast::<Descriptor>().cast_mut()
+    pub fn as_descriptor(self) -> *mut Descriptor {
+        core::ptr::from_ref(self.0).cast::<Descriptor>().cast_mut()
     }
 
     /// The eight words, for printing and for a software engine.
     #[must_use]
-    pub fn words(&self) -> [u64; 8] {
+    pub fn words(self) -> [u64; WORDS] {
         self.0.each_ref().map(|word| word.load(Ordering::Relaxed))
-    }
-}
-
-impl Default for Slot {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl SlotPage {
-    /// A page of zeros.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self([const { Slot::new() }; SLOTS_PER_PAGE])
-    }
-
-    /// A slot of the page.
-    #[inline]
-    #[must_use]
-    pub fn slot(&self, index: usize) -> Option<&Slot> {
-        self.0.get(index)
-    }
-}
-
-impl Default for SlotPage {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -152,7 +125,7 @@ pub trait RingMemory {
     /// Pages of descriptors; a power of two.
     fn pages(&self) -> usize;
     /// A page.
-    fn page(&self, index: usize) -> Option<&SlotPage>;
+    fn page(&self, index: usize) -> Option<&Page>;
     /// Its bus address.
     fn page_address(&self, index: usize) -> Option<u64>;
     /// The 64-bit word that the engine reports in.

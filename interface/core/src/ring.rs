@@ -14,7 +14,7 @@
 
 use netdma_abi::PAGE_SIZE;
 
-use crate::memory::{Operation, PageAddress, Request, RingMemory, SLOTS_PER_PAGE, Slot};
+use crate::memory::{Operation, PageAddress, Request, RingMemory, SLOTS_PER_PAGE, Slot, slot};
 
 /// Slots that are never in flight.
 pub const RESERVED_SLOTS: u64 = 2;
@@ -156,9 +156,9 @@ impl<M: RingMemory> Ring<M> {
     /// The slot of a position.
     #[inline]
     #[must_use]
-    pub fn slot(&self, position: u64) -> Option<&Slot> {
-        let slot = position & self.mask;
-        self.memory.page((slot >> SLOT_SHIFT) as usize)?.slot((slot & SLOT_MASK) as usize)
+    pub fn slot(&self, position: u64) -> Option<Slot<'_>> {
+        let at = position & self.mask;
+        slot(self.memory.page((at >> SLOT_SHIFT) as usize)?, (at & SLOT_MASK) as usize)
     }
 
     /// The bus address of a position's slot.
@@ -218,16 +218,25 @@ impl<M: RingMemory> Ring<M> {
         self.posted = end;
     }
 
+    /// Whether [`take_ended`](Self::take_ended) has something to give.
+    #[inline]
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.first_request != self.next_request
+            && self
+                .memory
+                .requests()
+                .get((self.first_request & self.mask) as usize)
+                .is_some_and(|request| request.end <= self.done)
+    }
+
     /// The oldest request, if it has ended. It leaves the ring.
     #[inline]
     pub fn take_ended(&mut self) -> Option<Request> {
-        if self.first_request == self.next_request {
+        if !self.has_ended() {
             return None;
         }
         let request = *self.memory.requests().get((self.first_request & self.mask) as usize)?;
-        if request.end > self.done {
-            return None;
-        }
         self.first_request = self.first_request.wrapping_add(1);
         Some(request)
     }

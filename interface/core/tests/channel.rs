@@ -185,6 +185,14 @@ fn a_foreign_word_completes_nothing_and_is_reported() {
         let seen = bench.poll();
         assert_eq!(seen.foreign, Some(word));
         assert!(bench.told().is_empty());
+        assert_eq!(bench.with(|channel| channel.state()), ChannelState::Stopping);
+        assert_eq!(bench.null(0), Err(STATUS_INVALID_DEVICE_STATE));
+        assert_eq!(abort(&bench), Ok(STATUS_SUCCESS));
+        assert_eq!(bench.told().len(), 1);
+        bench.null(0).expect("an aborted channel can be started");
+        bench.engine.run();
+        bench.poll();
+        assert_eq!(bench.told().len(), 2);
     }
 }
 

@@ -16,13 +16,13 @@ use netdma_abi::{
 };
 use netdma_core::channel::{Channel, Setup};
 use netdma_core::delivery::{self, Completed, Locked};
-use netdma_core::memory::{PageAddress, Request, RingMemory, SLOTS_PER_PAGE, SlotPage};
+use netdma_core::memory::{self, Page, PageAddress, Request, RingMemory, SLOTS_PER_PAGE, WORDS_PER_PAGE};
 use netdma_core::provider::{ChannelContext, EntryPoints};
 use netdma_core::transfer::{Capabilities, Run, Runs};
 
 /// Ring pages at bus addresses of the test's choice, and everything else a ring needs.
 pub struct TestMemory {
-    pub pages: Vec<(u64, Arc<SlotPage>)>,
+    pub pages: Vec<(u64, Arc<Page>)>,
     pub word: Arc<AtomicU64>,
     table: Vec<PageAddress>,
     requests: Vec<Request>,
@@ -33,7 +33,10 @@ impl TestMemory {
     pub fn at(addresses: &[u64]) -> Self {
         let slots = addresses.len() * SLOTS_PER_PAGE;
         Self {
-            pages: addresses.iter().map(|address| (*address, Arc::default())).collect(),
+            pages: addresses
+                .iter()
+                .map(|address| (*address, Arc::new([const { AtomicU64::new(0) }; WORDS_PER_PAGE])))
+                .collect(),
             word: Arc::default(),
             table: vec![PageAddress::default(); addresses.len()],
             requests: vec![Request::default(); slots],
@@ -53,7 +56,7 @@ impl RingMemory for TestMemory {
     fn pages(&self) -> usize {
         self.pages.len()
     }
-    fn page(&self, index: usize) -> Option<&SlotPage> {
+    fn page(&self, index: usize) -> Option<&Page> {
         self.pages.get(index).map(|(_, page)| &**page)
     }
     fn page_address(&self, index: usize) -> Option<u64> {
@@ -110,7 +113,7 @@ pub struct Inner {
 
 /// The engine, which is also the provider's entry points.
 pub struct Engine {
-    pages: Vec<(u64, Arc<SlotPage>)>,
+    pages: Vec<(u64, Arc<Page>)>,
     word: Arc<AtomicU64>,
     version: Version,
     /// Entry points that are NULL.
@@ -146,7 +149,7 @@ impl Engine {
             .find(|(page, _)| *page == address & !(PAGE - 1))
             .unwrap_or_else(|| panic!("the engine was sent to {address:#x}, which is no ring page"));
         assert_eq!(address % 64, 0, "descriptor at {address:#x} is not on a 64-byte boundary");
-        page.slot((address % PAGE / 64) as usize).expect("a page has 64 slots").words()
+        memory::slot(page, (address % PAGE / 64) as usize).expect("a page has 64 slots").words()
     }
 
     pub fn poke(&self, address: u64, bytes: &[u8]) {

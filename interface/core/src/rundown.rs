@@ -1,0 +1,58 @@
+//! Rundown: users of an object come and go without a lock until its owner closes it and waits for the last of them.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// Set once the object is closed.
+const CLOSED: u32 = 1 << 31;
+
+/// A count of present users and whether more may come. Portable, const-initialised, no waiting of its own: the owner
+/// asks [`is_empty`](Self::is_empty) until it is.
+#[derive(Debug)]
+pub struct Rundown(AtomicU32);
+
+impl Rundown {
+    /// Closed and empty: nothing there yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicU32::new(CLOSED))
+    }
+
+    /// Lets users in. For the owner, while it is empty.
+    pub fn open(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+
+    /// Enters, if the object is open. The pass is given back by dropping it.
+    pub fn enter(&self) -> Option<Pass<'_>> {
+        let entered = self.0.fetch_add(1, Ordering::Acquire);
+        let pass = Pass(self);
+        (entered & CLOSED == 0).then_some(pass)
+    }
+
+    /// Lets nobody in any more. Those inside stay.
+    pub fn close(&self) {
+        self.0.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
+    /// Closed, and nobody is inside. A visitor that is being turned away counts for a moment.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Acquire) == CLOSED
+    }
+}
+
+impl Default for Rundown {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Somebody is inside.
+#[derive(Debug)]
+pub struct Pass<'a>(&'a Rundown);
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Release);
+    }
+}

@@ -266,7 +266,7 @@ impl<'a> Fields<'a> {
 
     fn usage(&self) -> String {
         let takes = FAULTS.iter().find(|&&(name, _)| name == self.name).map_or("", |&(_, takes)| takes);
-        format!("write `{} {takes}`", self.name).replace(" `", "`")
+        format!("write `{}`", format!("{} {takes}", self.name).trim_end())
     }
 
     fn take(&mut self, key: &str) -> Option<&'a str> {

@@ -1,0 +1,11 @@
+//! The engine model against its requirements (M1 to M69 of docs/spec/ioat.md), each test a statement of behaviour.
+
+mod bench;
+
+mod completion;
+mod copies;
+mod faults;
+mod interrupts;
+mod pci;
+mod registers;
+mod states;

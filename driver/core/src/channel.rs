@@ -292,6 +292,30 @@ impl Channel {
         self.unreported = true;
     }
 
+    /// The channel for a procedure at PASSIVE_LEVEL that may take its time: whoever comes meanwhile finds
+    /// [`State::Stopping`]. [`take_back`](Self::take_back) ends that. `None` when somebody else has it.
+    pub fn lend(&mut self) -> Option<Self> {
+        let lent = self.clone();
+        if self.state == State::Stopping {
+            return None;
+        }
+        if !matches!(self.state, State::Down | State::Lost | State::Gone) {
+            self.state = State::Stopping;
+        }
+        Some(lent)
+    }
+
+    /// Takes back what [`lend`](Self::lend) gave. A removal that came in between stands.
+    pub fn take_back(&mut self, lent: Self) {
+        let removed = self.state == State::Gone;
+        let unreported = self.unreported;
+        *self = lent;
+        if removed {
+            self.state = State::Gone;
+            self.unreported |= unreported;
+        }
+    }
+
     /// The device was removed. Touches no register; [`service`](Self::service) then reports the halt.
     pub fn remove(&mut self, word: Option<&CompletionWord>) {
         self.state = State::Gone;

@@ -13,6 +13,7 @@
 //! | [`channel`] | one channel: start, append, suspend, resume, abort, reset |
 //! | [`bring_up`] | from an unknown state to a programmed channel, and back to a quiet one |
 //! | [`service`] | interrupts: whose they are, what they report, how they are re-armed |
+//! | [`self_test`] | a copy that proves a channel before a client gets it |
 //! | [`block`] | the registers of one channel, with their types and widths |
 //!
 //! Device data is untrusted: a register that reads all-ones ends in [`Refusal::Gone`], every wait has an end, and
@@ -27,6 +28,7 @@ pub mod bring_up;
 pub mod channel;
 pub mod hardware;
 pub mod identity;
+pub mod self_test;
 pub mod service;
 pub mod state;
 

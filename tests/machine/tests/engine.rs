@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ioat_core::identity::Identity;
+use ioat_core::self_test::{self, Scratch, ScratchPage, SelfTestError};
 use ioat_core::service::{InterruptKind, set_interrupts};
 use ioat_core::{
     Channel, Clock, Engine, Hardware, Outcome, Patience, PciConfig, Refusal, Registers, Report, State,
@@ -655,4 +656,79 @@ fn interrupts_are_requested_signalled_and_rearmed() {
             bench.model.borrow().channel_statistics(0).unwrap().accesses.writes_of(Register::Chanctrl);
         assert!(register >= 2);
     }
+}
+
+/// Runs the self-test on a channel that is brought up; its memory is the bench's from `CONTROL` on.
+fn self_test(bench: &Bench, device: u16, interrupts: bool) -> Result<(), SelfTestError> {
+    const CONTROL: usize = 0x4000;
+    let page = |place: usize| ScratchPage {
+        words: &bench.memory[place / 8..place / 8 + 512],
+        address: MEMORY + place as u64,
+    };
+    let scratch = Scratch {
+        control: page(CONTROL),
+        source: page(CONTROL + 0x2000),
+        destination: page(CONTROL + 0x5000),
+    };
+    let mut channel = Channel::new(probe(bench, device), 0);
+    let hardware = &bench.hardware(Passive(bench));
+    channel.bring_up(hardware).unwrap();
+    set_interrupts(bench, InterruptKind::Shared);
+    self_test::run(&mut channel, hardware, &scratch, interrupts.then_some(|| bench.line.get()))
+}
+
+#[test]
+fn the_self_test_passes_on_every_version() {
+    for device in DEVICES {
+        let bench = Bench::new(device, |options| options.timing.completion_lag = 3_000);
+        proves!(crate: H15, H19; assert_eq!(self_test(&bench, device, true), Ok(()), "{device:04x}"));
+    }
+}
+
+#[test]
+fn the_self_test_finds_an_engine_that_copies_wrongly() {
+    // The copied bytes begin at offset 7 of the destination page; bit 100 is in their byte 12.
+    for (fault, offset) in [
+        (Fault::FlipBit { copy: Which::Only(1), bit: 100 }, 19),
+        (Fault::SkipCopy { copy: Which::Only(1) }, 7),
+        (Fault::EarlyCompletion { descriptor: Which::Only(2), steps: 64 }, 7),
+    ] {
+        let bench = Bench::new(0x6F20, |options| options.faults.faults.push(fault));
+        let result = self_test(&bench, 0x6F20, true);
+        proves!(crate: H19; assert_eq!(result, Err(SelfTestError::WrongData { offset }), "{fault:?}"));
+    }
+}
+
+#[test]
+fn the_self_test_finds_an_engine_that_does_not_report_or_interrupt() {
+    let bit = ioat_regs::error::ErrorBit::named("next-address").unwrap();
+    let halt = Fault::Halt { descriptor: Which::Only(1), error: bit };
+    let bench = Bench::new(0x6F20, |options| options.faults.faults.push(halt));
+    let result = self_test(&bench, 0x6F20, true);
+    proves!(crate: H15; assert_eq!(result, Err(SelfTestError::NotCompleted { status: 3, error: ChanErr(4) })));
+
+    let lost = Fault::LostCompletion { completion: Which::From(1) };
+    let bench = Bench::new(0x6F20, |options| options.faults.faults.push(lost));
+    assert!(matches!(self_test(&bench, 0x6F20, true), Err(SelfTestError::NotCompleted { .. })));
+
+    let silent = Fault::DropInterrupt { interrupt: Which::From(1) };
+    let bench = Bench::new(0x6F20, |options| options.faults.faults.push(silent));
+    proves!(crate: H19; assert_eq!(self_test(&bench, 0x6F20, true), Err(SelfTestError::NoInterrupt)));
+    let bench = Bench::new(0x6F20, |options| options.faults.faults.push(silent));
+    assert_eq!(self_test(&bench, 0x6F20, false), Ok(()), "without an interrupt none is waited for");
+}
+
+#[test]
+fn a_lent_channel_refuses_commands_and_remembers_a_removal() {
+    let bench = Bench::new(0x6F20, |_| {});
+    let mut channel = started(&bench, 0x6F20, 1);
+    bench.run();
+    let hardware = &bench.hardware(Dispatch(&bench));
+    let lent = channel.lend().unwrap();
+    assert_eq!(channel.append(hardware, slot(1), 1), Err(Refusal::Stopping));
+    assert!(channel.lend().is_none());
+    channel.remove(Some(bench.word()));
+    channel.take_back(lent);
+    assert_eq!(channel.state(), State::Gone);
+    assert_eq!(channel.service(hardware, bench.word()), Report::Stopped);
 }

@@ -112,7 +112,7 @@ impl Batch {
         }
         let mut from = 0;
         let ends = self.pieces.iter().map(|piece| piece.destination..piece.destination + piece.length);
-        for Range { start, end } in ends.chain([BUFFER..BUFFER]) {
+        for Range { start, end } in ends.chain(std::iter::once(BUFFER..BUFFER)) {
             let guard = from..start;
             if self.before[guard.clone()] != after[guard.clone()] {
                 let at = guard.clone().find(|&at| self.before[at] != after[at]).unwrap_or(guard.start);

@@ -1,0 +1,7 @@
+//! System services.
+
+use crate::types::*;
+
+imports! {
+    fn ZwClose(Handle: HANDLE) -> NTSTATUS;
+}

@@ -272,24 +272,22 @@ impl Channel {
     pub fn finish_stopping<R: Registers, P: PciConfig, C: Clock>(
         &mut self,
         hardware: &Hardware<'_, R, P, C>,
-        word: &CompletionWord,
     ) {
         if self.state != State::Stopping {
             return;
         }
-        match self.reset_engine(hardware) {
+        self.state = match self.reset_engine(hardware) {
             Ok(_) => {
                 self.program(hardware);
-                self.state = State::Halted;
+                State::Halted
             }
-            Err(StopError::Gone) => self.state = State::Gone,
+            Err(StopError::Gone) => State::Gone,
             Err(StopError::Expired) => {
                 self.engine.stop_bus_master(hardware.config);
-                self.state = State::Lost;
+                State::Lost
             }
-        }
-        self.report_halt(word, reported_address(word));
-        self.unreported = true;
+        };
+        self.unreported = self.completion.is_some();
     }
 
     /// The channel for a procedure at PASSIVE_LEVEL that may take its time: whoever comes meanwhile finds
@@ -305,14 +303,20 @@ impl Channel {
         Some(lent)
     }
 
-    /// Takes back what [`lend`](Self::lend) gave. A removal that came in between stands.
-    pub fn take_back(&mut self, lent: Self) {
-        let removed = self.state == State::Gone;
-        let unreported = self.unreported;
-        *self = lent;
-        if removed {
+    /// Takes back what [`lend`](Self::lend) gave, or a clone of a channel that was [`State::Stopping`]. What came
+    /// in between stands: a removal, and a free.
+    pub fn take_back<R: Registers, P: PciConfig, C: Clock>(
+        &mut self,
+        hardware: &Hardware<'_, R, P, C>,
+        lent: Self,
+    ) {
+        let now = core::mem::replace(self, lent);
+        if now.state == State::Gone {
             self.state = State::Gone;
-            self.unreported |= unreported;
+            self.unreported |= now.unreported;
+        }
+        if now.completion.is_none() && self.completion.is_some() {
+            self.detach(hardware);
         }
     }
 

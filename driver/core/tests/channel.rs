@@ -208,13 +208,15 @@ fn a_stop_that_takes_too_long_at_dispatch_is_finished_at_passive() {
     expected.extend(std::iter::repeat_n(R8(CHANCMD, RESET), 200));
     expected.extend([R8(CHANCMD, 0), W16(CHANCTRL, 0x1D), W64(CHANCMP, WORD)]);
     let script = Script::new(expected);
-    script.at_passive(|hardware| channel.finish_stopping(hardware, &word));
-    assert_eq!((channel.state(), word.load(Ordering::Relaxed)), (State::Halted, RING | 3));
+    script.at_passive(|hardware| channel.finish_stopping(hardware));
+    assert_eq!(channel.state(), State::Halted);
     assert!(script.paused_us() > 100_000);
 
     let script = Script::new([]);
     let report = script.at_dispatch(|hardware| channel.service(hardware, &word));
-    proves!(crate: R204; assert_eq!(report, Report::Stopped));
+    proves!(crate: R204;
+        assert_eq!(report, Report::Stopped);
+        assert_eq!(word.load(Ordering::Relaxed), RING | 3));
 }
 
 #[test]
@@ -229,11 +231,12 @@ fn a_reset_that_never_ends_takes_the_function_off_the_bus() {
     let mut expected = vec![R32(CHANERR, 0), W8(CHANCMD, RESET)];
     expected.extend(std::iter::repeat_n(R8(CHANCMD, RESET), 251));
     expected.extend([C16(0x04, Some(0x0406)), D16(0x04, 0x0402)]);
-    Script::new(expected).at_passive(|hardware| channel.finish_stopping(hardware, &word));
-    assert_eq!((channel.state(), word.load(Ordering::Relaxed)), (State::Lost, 3));
+    Script::new(expected).at_passive(|hardware| channel.finish_stopping(hardware));
+    assert_eq!(channel.state(), State::Lost);
     let script = Script::new([]);
     script.at_dispatch(|hardware| {
         assert_eq!(channel.service(hardware, &word), Report::Stopped);
+        assert_eq!(word.load(Ordering::Relaxed), 3);
         assert_eq!(channel.start(hardware, &word, RING, 1), Err(Refusal::Lost));
     });
 }
@@ -370,6 +373,29 @@ fn removal_touches_no_register_and_is_reported_once() {
         assert_eq!(channel.service(hardware, &word), Report::Stopped);
         assert_eq!(channel.service(hardware, &word), Report::Nothing);
     });
+}
+
+#[test]
+fn a_channel_freed_while_it_is_stopping_ends_up_silent() {
+    let mut channel = running(ICX);
+    let mut expected = vec![W8(CHANCMD, ABORT)];
+    expected.extend(std::iter::repeat_n(R64(CHANSTS, 0), 21));
+    Script::new(expected).at_dispatch(|hardware| channel.abort(hardware, &armed())).unwrap_err();
+    let mut stopping = channel.clone();
+    let script = Script::new([
+        R32(CHANERR, 0),
+        W8(CHANCMD, RESET),
+        R8(CHANCMD, 0),
+        W16(CHANCTRL, 0x1D),
+        W64(CHANCMP, WORD),
+        W16(CHANCTRL, 0),
+    ]);
+    script.at_passive(|hardware| {
+        stopping.finish_stopping(hardware);
+        channel.detach(hardware);
+        channel.take_back(hardware, stopping);
+    });
+    assert_eq!((channel.state(), channel.wants_report()), (State::Halted, false));
 }
 
 #[test]

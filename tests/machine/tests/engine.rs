@@ -564,7 +564,7 @@ fn a_slow_reset_is_waited_for_at_passive_and_handed_over_at_dispatch() {
         assert_eq!(channel.reset(hardware, bench.word()), Err(Refusal::Expired), "{device:04x}");
         assert!(bench.now_ns.get() - before <= 51_000, "no more than 50 µs at DISPATCH_LEVEL");
         assert_eq!(channel.start(hardware, bench.word(), slot(0), 1), Err(Refusal::Stopping));
-        channel.finish_stopping(&bench.hardware(Passive(&bench)), bench.word());
+        channel.finish_stopping(&bench.hardware(Passive(&bench)));
         assert_eq!(channel.state(), State::Halted);
         assert_eq!(channel.service(hardware, bench.word()), Report::Stopped);
         bench.copies(40, 1, 64);
@@ -584,8 +584,9 @@ fn a_reset_that_never_ends_leaves_memory_alone_afterwards() {
     let mut channel = started(&bench, 0x0B00, 5);
     let hardware = &bench.hardware(Dispatch(&bench));
     assert_eq!(channel.reset(hardware, bench.word()), Err(Refusal::Expired));
-    channel.finish_stopping(&bench.hardware(Passive(&bench)), bench.word());
+    channel.finish_stopping(&bench.hardware(Passive(&bench)));
     assert_eq!(channel.state(), State::Lost);
+    assert_eq!(channel.service(hardware, bench.word()), Report::Stopped);
     let word = bench.word().load(Ordering::Acquire);
     bench.run();
     assert_eq!(bench.word().load(Ordering::Acquire), word);
@@ -616,7 +617,7 @@ fn removal_at_any_register_access_ends_every_command() {
             let _ = channel.resume(hardware);
             let _ = channel.abort(hardware, bench.word());
             let _ = channel.reset(hardware, bench.word());
-            channel.finish_stopping(hardware, bench.word());
+            channel.finish_stopping(hardware);
             count(channel.service(hardware, bench.word()));
             let gone = channel.state() == State::Gone;
             proves!(crate: H36, R82;
@@ -728,7 +729,7 @@ fn a_lent_channel_refuses_commands_and_remembers_a_removal() {
     assert_eq!(channel.append(hardware, slot(1), 1), Err(Refusal::Stopping));
     assert!(channel.lend().is_none());
     channel.remove(Some(bench.word()));
-    channel.take_back(lent);
+    channel.take_back(hardware, lent);
     assert_eq!(channel.state(), State::Gone);
     assert_eq!(channel.service(hardware, bench.word()), Report::Stopped);
 }

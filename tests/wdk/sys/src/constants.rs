@@ -85,9 +85,14 @@ pub const METHOD_NEITHER: u32 = 3;
 pub const PCI_WHICHSPACE_CONFIG: u32 = 0;
 
 // wdm.h: memory
+pub const PAGE_READWRITE: u32 = 0x4;
+pub const PAGE_NOCACHE: u32 = 0x200;
 pub const MDL_MAPPED_TO_SYSTEM_VA: u32 = 0x1;
 pub const MDL_PAGES_LOCKED: u32 = 0x2;
 pub const MDL_SOURCE_IS_NONPAGED_POOL: u32 = 0x4;
+
+// wdm.h: threads
+pub const THREAD_ALL_ACCESS: u32 = 0x1F_FFFF;
 
 // wdm.h: the registry
 pub const KEY_READ: u32 = 0x2_0019;
@@ -105,6 +110,7 @@ pub const DEVICE_DESCRIPTION_VERSION3: u32 = 3;
 
 // Macros with integer suffixes, which the real crate writes out by hand.
 pub const POOL_FLAG_UNINITIALIZED: POOL_FLAGS = 0x2;
+pub const POOL_FLAG_CACHE_ALIGNED: POOL_FLAGS = 0x8;
 pub const POOL_FLAG_NON_PAGED: POOL_FLAGS = 0x40;
 pub const POOL_FLAG_PAGED: POOL_FLAGS = 0x100;
 

@@ -4,6 +4,7 @@
 //! C++ frame handler are mentioned by code that is never run; the real crate defines them as exported functions,
 //! here they are plain assembly symbols, so that they do not appear among an image's exports.
 
+#[allow(dead_code, reason = "called by generated code only")]
 #[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
 unsafe extern "C" {
     fn memcpy(destination: *mut u8, source: *const u8, count: usize) -> *mut u8;

@@ -3,9 +3,15 @@
 use crate::types::*;
 
 imports! {
-    fn EtwUnregister(RegHandle: ULONGLONG) -> NTSTATUS;
-    fn EtwRegister(ProviderId: LPCGUID, EnableCallback: PVOID, CallbackContext: PVOID, RegHandle: *mut ULONGLONG) -> NTSTATUS;
-    fn EtwSetInformation(RegHandle: ULONGLONG, InformationClass: ULONG, EventInformation: PVOID, InformationLength: ULONG) -> NTSTATUS;
-    fn EtwWriteTransfer(RegHandle: ULONGLONG, EventDescriptor: PVOID, ActivityId: LPCGUID, RelatedActivityId: LPCGUID, UserDataCount: ULONG, UserData: PVOID) -> NTSTATUS;
+    fn EtwRegister(
+        ProviderId: LPCGUID, EnableCallback: PETWENABLECALLBACK, CallbackContext: PVOID,
+        RegHandle: PREGHANDLE) -> NTSTATUS;
+    fn EtwUnregister(RegHandle: REGHANDLE) -> NTSTATUS;
+    fn EtwSetInformation(
+        RegHandle: REGHANDLE, InformationClass: EVENT_INFO_CLASS, EventInformation: PVOID,
+        InformationLength: ULONG) -> NTSTATUS;
+    fn EtwWriteTransfer(
+        RegHandle: REGHANDLE, EventDescriptor: PCEVENT_DESCRIPTOR, ActivityId: LPCGUID, RelatedActivityId: LPCGUID,
+        UserDataCount: ULONG, UserData: PEVENT_DATA_DESCRIPTOR) -> NTSTATUS;
     fn EtwActivityIdControl(ControlCode: ULONG, ActivityId: LPGUID) -> NTSTATUS;
 }

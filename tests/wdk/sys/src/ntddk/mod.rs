@@ -19,6 +19,8 @@ mod hal;
 mod io;
 mod ke;
 mod mm;
+mod ob;
+mod ps;
 mod rtl;
 mod zw;
 
@@ -28,5 +30,7 @@ pub use hal::*;
 pub use io::*;
 pub use ke::*;
 pub use mm::*;
+pub use ob::*;
+pub use ps::*;
 pub use rtl::*;
 pub use zw::*;

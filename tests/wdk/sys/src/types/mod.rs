@@ -89,20 +89,24 @@ pub(crate) use {aliases, callbacks};
 mod base;
 mod cm;
 mod dma;
+mod etw;
 mod io;
 mod ke;
 mod wdf_core;
 mod wdf_device;
 mod wdf_io;
+mod zw;
 
 pub use base::*;
 pub use cm::*;
 pub use dma::*;
+pub use etw::*;
 pub use io::*;
 pub use ke::*;
 pub use wdf_core::*;
 pub use wdf_device::*;
 pub use wdf_io::*;
+pub use zw::*;
 
 // The function pointers of the KMDF table and their indices, from `kmdf-1.15.table`.
 include!(concat!(env!("OUT_DIR"), "/wdf_functions.rs"));

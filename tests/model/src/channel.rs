@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use ioat_regs::{ChanCmd, ChanCtrl, ChanErr, ChanSts, State, Version, channel};
 
 use crate::{
+    defects::Defect,
     faults::{Fault, FaultPlan},
     interrupts::Interrupts,
     operation::Job,
@@ -107,6 +108,8 @@ pub(crate) struct Channel {
     dca: u32,
     /// DRSCTL, LTR_SWSEL, LTR_ACTIVE, LTR_IDLE: stored, without effect.
     latency: [u32; 4],
+    /// What CHANCMD reads back by mistake; zero in a faithful engine.
+    last_command: u8,
     /// Before 3.3 reading the low half of CHANSTS keeps the high half for the next read.
     status_latch: Option<u64>,
 }
@@ -162,6 +165,7 @@ impl Channel {
             version,
             dca: channel::DCACTRL_RESET.into_bits(),
             latency: [0; 4],
+            last_command: 0,
             status_latch: None,
         }
     }
@@ -194,6 +198,11 @@ impl Channel {
         }
     }
 
+    /// All but one of the announced descriptors are done.
+    pub(crate) fn is_nearly_caught_up(&self) -> bool {
+        matches!(self.chaining, Chaining::Counted { announced, done } if announced.wrapping_sub(done) == 1)
+    }
+
     pub(crate) fn read(&mut self, register: Register, mask: u64) -> u64 {
         match register {
             Register::Chanctrl => {
@@ -204,7 +213,10 @@ impl Channel {
                 value.into_bits().into()
             }
             Register::DmaComp => 0,
-            Register::Chancmd => ChanCmd::new().with_reset(self.resetting != Delay::None).into_bits().into(),
+            Register::Chancmd => {
+                let pending = ChanCmd::new().with_reset(self.resetting != Delay::None);
+                u64::from(pending.into_bits() | self.last_command)
+            }
             Register::Dmacount => match self.chaining {
                 Chaining::Counted { announced, .. } => announced.into(),
                 Chaining::Linked { .. } => 0,
@@ -237,19 +249,26 @@ impl Channel {
         let merge = |old: u64| (old & !mask) | value;
         match register {
             Register::Chanctrl => self.write_control(value as u16, mask as u16, around),
-            Register::Chancmd => self.command(ChanCmd::from_bits(value as u8), around),
+            Register::Chancmd => {
+                if around.options.faults.has(Defect::CommandReadsBack) {
+                    self.last_command = value as u8;
+                }
+                self.command(ChanCmd::from_bits(value as u8), around);
+            }
             Register::Dmacount => {
                 let old = self.read(Register::Dmacount, 0);
                 self.announce(merge(old) as u16, around);
             }
             Register::Chainaddr => {
                 self.chain = merge(self.chain);
-                self.chain_written(around.space);
+                self.chain_written(around);
             }
             Register::Chancmp => self.completion = merge(self.completion),
             Register::Chanerr => {
                 let sticky = ChanErr::UNAFFILIATED.0;
-                self.error.0 &= !(value as u32 & !sticky);
+                if !around.options.faults.has(Defect::ErrorIsStorage) {
+                    self.error.0 &= !(value as u32 & !sticky);
+                }
             }
             Register::Chanerrmask => self.error_mask.0 = merge(self.error_mask.0.into()) as u32,
             Register::Dcactrl => self.dca = merge(self.dca.into()) as u32 & 0x1_FFFF,
@@ -288,41 +307,45 @@ impl Channel {
         self.statistics.interrupts_requested += 1;
         if self.control.interrupt_disable() {
             self.statistics.interrupts_latched += 1;
-            self.latched = true;
+            self.latched = !options.faults.has(Defect::LostLatch);
         } else {
             self.signal(now + options.timing.interrupt_lag, interrupts, space, options);
         }
     }
 
     fn signal(&mut self, due: u64, interrupts: &mut Interrupts, space: &ConfigSpace, options: &Options) {
-        self.control.set_interrupt_disable(true);
+        self.control.set_interrupt_disable(!options.faults.has(Defect::NoInterruptDisable));
         if interrupts.signal(self.number, due, space, &options.faults) {
             self.statistics.interrupts_signalled += 1;
         }
     }
 
     /// CHAINADDR, either half, takes the channel to a new chain (M20).
-    fn chain_written(&mut self, space: &ConfigSpace) {
+    fn chain_written(&mut self, around: &Surroundings<'_>) {
         let Chaining::Counted { announced, done } = &mut self.chaining else { return };
         match self.state {
-            State::Halted if !self.error.is_empty() || space.chanerr_int() != 0 => {}
+            State::Halted if !self.error.is_empty() || around.space.chanerr_int() != 0 => {}
             State::Active if self.job.is_some() => {
                 *announced = 0;
                 self.rechain = true;
             }
             State::Halted | State::Armed | State::Suspended | State::Idle | State::Active => {
                 (*announced, *done) = (0, 0);
-                self.arm();
+                self.arm(around.options);
             }
         }
     }
 
     /// At the beginning of the chain that CHAINADDR names.
-    pub(crate) fn arm(&mut self) {
+    pub(crate) fn arm(&mut self, options: &Options) {
         self.rechain = false;
         self.position = Position::Chain;
-        self.completed = 0;
-        self.state = State::Armed;
+        if !options.faults.has(Defect::StaleAddress) {
+            self.completed = 0;
+        }
+        if !options.faults.has(Defect::NotArmed) {
+            self.state = State::Armed;
+        }
         self.statistics.chains += 1;
     }
 
@@ -450,8 +473,11 @@ impl Channel {
         around.counts.resets += 1;
         let number = around.counts.resets;
         self.drop_work();
-        self.state = State::Halted;
-        self.completed = 0;
+        self.state =
+            if around.options.faults.has(Defect::ActiveAfterReset) { State::Active } else { State::Halted };
+        if !around.options.faults.has(Defect::StaleAddress) {
+            self.completed = 0;
+        }
         self.position = Position::Chain;
         if let Chaining::Counted { announced, done } = &mut self.chaining {
             (*announced, *done) = (0, 0);

@@ -6,6 +6,7 @@ use ioat_regs::{ChanErr, ChanSts, channel as channel_registers, config, device::
 
 use crate::{
     channel::{Channel, Counts, Surroundings},
+    defects::Defect,
     faults::Fault,
     host::{Host, Progress},
     interrupts::Interrupts,
@@ -58,6 +59,9 @@ impl Engine {
                 version: options.version,
                 capability: options.capability,
                 max_transfer: 1 << options.xfercap,
+                no_page_break: options.faults.has(Defect::NoPageBreak),
+                fill_by_address: options.faults.has(Defect::FillByAddress),
+                short_copy: options.faults.has(Defect::ShortCopy),
             },
             registers: RegisterFile::new(options.version, options.channels, msix),
             space: ConfigSpace::new(&options),
@@ -222,7 +226,10 @@ impl Engine {
             Register::Cbver => self.options.version.0.into(),
             Register::Dmacapability => self.options.capability.into_bits().into(),
             Register::Perportoffset | Register::CsStatus | Register::Dcaoffset | Register::Cbprio => 0,
-            Register::Intrctrl => self.interrupts.read_control(&self.space).into(),
+            Register::Intrctrl => {
+                let keep = self.options.faults.has(Defect::EnableStays);
+                self.interrupts.read_control(keep, &self.space).into()
+            }
             Register::Attnstatus => self.interrupts.read_attention(&self.space).into(),
             Register::Intrdelay => self.interrupts.delay().into(),
             Register::Genctrl | Register::Chwpreflmt | Register::DcaRequester => {

@@ -7,8 +7,8 @@
 //! ```
 //! use ioat_model::FaultPlan;
 //!
+//! // Every hundredth copy arrives with its tenth bit flipped; descriptor 7 halts the channel.
 //! let plan: FaultPlan = "
-//!     # every hundredth copy arrives with its tenth bit flipped
 //!     flip-bit copy=*/100 bit=9
 //!     halt descriptor=7 error=read-data
 //! ".parse()?;
@@ -23,6 +23,8 @@
 use std::{fmt, str::FromStr};
 
 use ioat_regs::{ChanErr, error::ErrorBit};
+
+use crate::defects::Defect;
 
 /// Which of many things of a kind a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +146,11 @@ pub enum Fault {
     },
     /// `running-at-start`: at power-on the channels report that they are active, as firmware may leave them.
     RunningAtStart,
+    /// `defect name=NAME`: the engine has this [`Defect`], from power-on to the end.
+    Defect {
+        /// Which mistake.
+        name: Defect,
+    },
     /// `config-unreachable`: configuration space from 0x100 on reads all ones and ignores writes.
     ConfigUnreachable,
 }
@@ -192,6 +199,7 @@ pub const FAULTS: &[(&str, &str)] = &[
     ("halted-at-start", "error=NAME"),
     ("running-at-start", ""),
     ("config-unreachable", ""),
+    ("defect", "name=NAME"),
 ];
 
 impl FromStr for FaultPlan {
@@ -241,6 +249,7 @@ fn parse(statement: &str) -> Result<Fault, String> {
         "halted-at-start" => Fault::HaltedAtStart { error: fields.error()? },
         "running-at-start" => Fault::RunningAtStart,
         "config-unreachable" => Fault::ConfigUnreachable,
+        "defect" => Fault::Defect { name: fields.defect()? },
         _ => {
             let names: Vec<_> = FAULTS.iter().map(|&(name, _)| name).collect();
             return Err(format!("there is no fault `{name}`; there are {}", names.join(", ")));
@@ -308,6 +317,14 @@ impl<'a> Fields<'a> {
         })
     }
 
+    fn defect(&mut self) -> Result<Defect, String> {
+        let text = self.required("name")?;
+        Defect::named(text).ok_or_else(|| {
+            let names: Vec<_> = Defect::ALL.iter().map(|&(_, name)| name).collect();
+            format!("name={text}: no such defect; there are {}", names.join(", "))
+        })
+    }
+
     fn finish(self) -> Result<(), String> {
         match self.pairs.first() {
             Some((key, _)) => Err(format!("`{}` does not take {key}=; {}", self.name, self.usage())),
@@ -366,6 +383,7 @@ impl fmt::Display for Fault {
             Self::HaltedAtStart { error } => write!(f, "halted-at-start error={}", error.name),
             Self::RunningAtStart => f.write_str("running-at-start"),
             Self::ConfigUnreachable => f.write_str("config-unreachable"),
+            Self::Defect { name } => write!(f, "defect name={name}"),
         }
     }
 }
@@ -378,6 +396,11 @@ impl fmt::Display for FaultPlan {
 }
 
 impl FaultPlan {
+    /// Whether the engine has this mistake.
+    pub(crate) fn has(&self, defect: Defect) -> bool {
+        !self.faults.is_empty() && self.faults.contains(&Fault::Defect { name: defect })
+    }
+
     /// The first fault for which `strikes` answers.
     pub(crate) fn find<T>(&self, strikes: impl FnMut(&Fault) -> Option<T>) -> Option<T> {
         self.faults.iter().find_map(strikes)

@@ -251,14 +251,14 @@ impl Interrupts {
         self.vectors.get(usize::from(channel).min(last))
     }
 
-    /// INTRCTRL, whose read clears the master enable.
-    pub(crate) fn read_control(&mut self, space: &ConfigSpace) -> u8 {
+    /// INTRCTRL, whose read clears the master enable, unless a defect keeps it.
+    pub(crate) fn read_control(&mut self, keep: bool, space: &ConfigSpace) -> u8 {
         let value = IntrCtrl::new()
             .with_master_enable(self.master_enable)
             .with_status(self.attention != 0)
             .with_interrupt(self.master_enable && self.attention != 0)
             .with_vector_per_channel(self.vector_per_channel);
-        self.master_enable = false;
+        self.master_enable &= keep;
         self.spurious = false;
         self.evaluate(space);
         value.into_bits()

@@ -26,23 +26,26 @@
 //! | `registers` | which register an access touches |
 //! | `channel` | registers, commands and states of a channel |
 //! | `run` | a channel at work: fetch, execute, complete |
-//! | `operation` | what a descriptor does to memory |
+//! | `operation`, `raid` | what a descriptor does to memory |
 //! | `interrupts` | from a request to a message or a level |
 #![forbid(unsafe_code)]
 
 mod channel;
+mod defects;
 mod engine;
 mod faults;
 mod host;
 mod interrupts;
 mod operation;
 mod options;
+mod raid;
 mod registers;
 mod run;
 mod space;
 mod statistics;
 mod timing;
 
+pub use defects::Defect;
 pub use engine::Engine;
 pub use faults::{BadFault, FAULTS, Fault, FaultPlan, Which};
 pub use host::{BusFault, Host, Progress};

@@ -2,7 +2,7 @@
 
 use ioat_regs::{Capability, ChanErr, Control, Opcode, Version, descriptor};
 
-use crate::host::Host;
+use crate::{host::Host, raid::Raid};
 
 /// Bytes moved between two looks at the scheduler, and the size of the engine's buffer.
 pub(crate) const PIECE: usize = 4096;
@@ -41,7 +41,7 @@ impl<H: Host + ?Sized> Dma<'_, H> {
 }
 
 /// One descriptor in flight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Job {
     /// Its address.
     pub(crate) base: u64,
@@ -54,8 +54,10 @@ pub(crate) struct Job {
     pub(crate) length: u32,
     /// Bytes done.
     pub(crate) moved: u32,
-    /// Words 1 to 7 of the descriptor.
+    /// The descriptor.
     pub(crate) words: [u64; 8],
+    /// XOR and PQ: what base and extension say together.
+    pub(crate) raid: Option<Box<Raid>>,
     /// A fault inverts this bit of the data.
     pub(crate) flip: Option<u64>,
 }
@@ -67,6 +69,7 @@ pub(crate) enum Operation {
     Fill,
     Null,
     DcaContext,
+    Raid,
 }
 
 /// What an engine offers.
@@ -75,6 +78,12 @@ pub(crate) struct Offer {
     pub(crate) version: Version,
     pub(crate) capability: Capability,
     pub(crate) max_transfer: u64,
+    /// Page breaks are ignored, by mistake.
+    pub(crate) no_page_break: bool,
+    /// Fills are aligned to the address, by mistake.
+    pub(crate) fill_by_address: bool,
+    /// Copies lack their last byte, by mistake.
+    pub(crate) short_copy: bool,
 }
 
 impl Job {
@@ -83,26 +92,28 @@ impl Job {
     /// # Errors
     /// The one CHANERR bit that says what is wrong with it.
     pub(crate) fn decode(base: u64, bytes: &[u8; descriptor::SIZE], offer: &Offer) -> Result<Self, ChanErr> {
-        let mut words = [0; 8];
-        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-            *word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        }
+        let words = words(bytes);
         let length = words[0] as u32;
         let control = Control::from_bits((words[0] >> 32) as u32);
         let operation = match Opcode(control.opcode()) {
             Opcode::COPY if control.null() => Operation::Null,
             Opcode::COPY => Operation::Copy,
             Opcode::FILL if offer.capability.fill() => Operation::Fill,
+            Opcode::XOR | Opcode::XOR_VALIDATE if offer.capability.xor() => Operation::Raid,
+            Opcode::PQ | Opcode::PQ_VALIDATE if offer.capability.pq() => Operation::Raid,
             Opcode::DCA_CONTEXT if offer.version.major() == 2 => Operation::DcaContext,
             _ => return Err(ChanErr::CONTROL),
         };
         // 1.2 has no page breaks (§3.4).
-        let breaks = control.source_page_break() || control.destination_page_break();
+        let is_raid = operation == Operation::Raid;
+        let breaks = !is_raid && (control.source_page_break() || control.destination_page_break());
         if offer.version.major() < 2 && breaks {
             return Err(ChanErr::CONTROL);
         }
         let bad_length = match operation {
-            Operation::Copy | Operation::Fill => length == 0 || u64::from(length) > offer.max_transfer,
+            Operation::Copy | Operation::Fill | Operation::Raid => {
+                length == 0 || u64::from(length) > offer.max_transfer
+            }
             // Seen on 3.0; taken as the rule for 3.x, since every driver gives a size (M34).
             Operation::Null => length == 0 && offer.version.major() >= 3,
             Operation::DcaContext => false,
@@ -110,12 +121,23 @@ impl Job {
         if bad_length {
             return Err(ChanErr::LENGTH);
         }
-        Ok(Self { base, last_slot: base, slots: 1, control, operation, length, moved: 0, words, flip: None })
+        Ok(Self {
+            base,
+            last_slot: base,
+            slots: 1,
+            control,
+            operation,
+            length,
+            moved: 0,
+            words,
+            raid: None,
+            flip: None,
+        })
     }
 
     /// Whether data moves.
     pub(crate) fn moves_data(&self) -> bool {
-        matches!(self.operation, Operation::Copy | Operation::Fill)
+        matches!(self.operation, Operation::Copy | Operation::Fill | Operation::Raid)
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -135,11 +157,12 @@ impl Job {
         &mut self,
         dma: &mut Dma<'_, H>,
         buffer: &mut [u8; PIECE],
+        offer: &Offer,
     ) -> Result<(), ChanErr> {
         let to = Side {
             first: self.words[2],
             second: self.words[5],
-            broken: self.control.destination_page_break(),
+            broken: self.control.destination_page_break() && !offer.no_page_break,
         };
         let (destination, room) = to.at(self.moved, self.length);
         match self.operation {
@@ -147,7 +170,7 @@ impl Job {
                 let from = Side {
                     first: self.words[1],
                     second: self.words[4],
-                    broken: self.control.source_page_break(),
+                    broken: self.control.source_page_break() && !offer.no_page_break,
                 };
                 let (source, available) = from.at(self.moved, self.length);
                 let length = room.min(available).min(PIECE as u32);
@@ -156,6 +179,8 @@ impl Job {
                 if let Some(bit) = self.flip {
                     flip(piece, self.moved, bit % (u64::from(self.length) * 8));
                 }
+                let missing = usize::from(offer.short_copy && self.moved + length == self.length);
+                let piece = &piece[..piece.len() - missing];
                 dma.write(destination, piece).map_err(|Denied| ChanErr::DESTINATION_ADDRESS)?;
                 self.moved += length;
             }
@@ -163,11 +188,21 @@ impl Job {
                 let length = room.min(PIECE as u32);
                 let piece = &mut buffer[..length as usize];
                 let pattern = self.words[1].to_le_bytes();
-                for (position, byte) in (self.moved as usize..).zip(piece.iter_mut()) {
+                let phase = if offer.fill_by_address { destination as usize } else { self.moved as usize };
+                for (position, byte) in (phase..).zip(piece.iter_mut()) {
                     *byte = pattern[position % 8];
                 }
                 dma.write(destination, piece).map_err(|Denied| ChanErr::DESTINATION_ADDRESS)?;
                 self.moved += length;
+            }
+            Operation::Raid => {
+                let length = (self.length - self.moved).min(PIECE as u32);
+                let Some(raid) = &mut self.raid else { return Err(ChanErr::CONTROL) };
+                raid.advance(self.moved.into(), length as usize, dma, buffer)?;
+                self.moved += length;
+                if self.moved >= self.length {
+                    raid.verdict()?;
+                }
             }
             Operation::Null | Operation::DcaContext => {}
         }
@@ -204,4 +239,13 @@ fn flip(piece: &mut [u8], start: u32, bit: u64) {
     if let Some(byte) = position.and_then(|position| piece.get_mut(position as usize)) {
         *byte ^= 1 << (bit % 8);
     }
+}
+
+/// The eight words of a slot.
+pub(crate) fn words(bytes: &[u8; descriptor::SIZE]) -> [u64; 8] {
+    let mut words = [0; 8];
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+    }
+    words
 }

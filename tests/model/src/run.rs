@@ -4,11 +4,13 @@ use ioat_regs::{ChanErr, ChanSts, State, descriptor};
 
 use crate::{
     channel::{Chaining, Channel, Counts, Delay, Position, What},
+    defects::Defect,
     faults::{Fault, Which},
     host::{Host, Progress},
     interrupts::Interrupts,
-    operation::{Denied, Dma, Job, Offer, Operation, PIECE},
+    operation::{Denied, Dma, Job, Offer, Operation, PIECE, words},
     options::Options,
+    raid::Raid,
     space::ConfigSpace,
     timing::Dice,
 };
@@ -94,7 +96,7 @@ impl Channel {
                 self.finish(job, place);
                 return Progress::Worked;
             }
-            if let Err(error) = job.advance(&mut place.dma, place.buffer) {
+            if let Err(error) = job.advance(&mut place.dma, place.buffer, place.offer) {
                 self.fail(job, error, place);
                 return Progress::Worked;
             }
@@ -114,7 +116,8 @@ impl Channel {
             self.suspended();
             return Progress::Worked;
         }
-        if self.is_caught_up() {
+        let short = place.options.faults.has(Defect::CountOffByOne) && self.is_nearly_caught_up();
+        if self.is_caught_up() || short {
             self.state = State::Idle;
             return Progress::Worked;
         }
@@ -223,7 +226,32 @@ impl Channel {
                 return Err(error);
             }
         }
-        Job::decode(address, &bytes, place.offer)
+        let mut job = Job::decode(address, &bytes, place.offer)?;
+        if job.operation == Operation::Raid {
+            self.extend(&mut job, place)?;
+        }
+        Ok(job)
+    }
+
+    /// XOR and PQ: the sources that did not fit into the base are in the slot behind it, which costs a count too.
+    fn extend<H: Host + ?Sized>(&self, job: &mut Job, place: &mut Workplace<'_, H>) -> Result<(), ChanErr> {
+        let mut extension = [0; descriptor::SIZE];
+        if Raid::needs_extension(job.control) {
+            if let Chaining::Counted { announced, done } = self.chaining
+                && announced.wrapping_sub(done) < 2
+            {
+                return Err(ChanErr::COUNT);
+            }
+            let address = read_next(job.base, place)?;
+            if !address.is_multiple_of(descriptor::SIZE as u64) {
+                return Err(ChanErr::DESCRIPTOR);
+            }
+            place.dma.read(address, &mut extension).map_err(|Denied| ChanErr::NEXT_ADDRESS)?;
+            job.last_slot = address;
+            job.slots = 2;
+        }
+        job.raid = Some(Box::new(Raid::decode(job.control, &job.words, &words(&extension))));
+        Ok(())
     }
 
     /// A descriptor has been read: how long it takes, and what goes wrong with it.
@@ -271,7 +299,7 @@ impl Channel {
             _ => None,
         });
         if let Some(steps) = early {
-            self.overtaken.push_back((steps, *job));
+            self.overtaken.push_back((steps, job.clone()));
             job.moved = job.length;
         }
         let spurious = |fault: &Fault| {
@@ -292,9 +320,9 @@ impl Channel {
             *steps -= 1;
             return;
         }
-        let mut job = *job;
+        let mut job = job.clone();
         self.overtaken.pop_front();
-        while !job.is_done() && job.advance(&mut place.dma, place.buffer).is_ok() {}
+        while !job.is_done() && job.advance(&mut place.dma, place.buffer, place.offer).is_ok() {}
     }
 
     /// The data is where it belongs: report it (M43 to M45).
@@ -305,7 +333,11 @@ impl Channel {
         let last = match &mut self.chaining {
             Chaining::Counted { announced, done } => {
                 *done = done.wrapping_add(job.slots);
-                self.position = Position::After(job.last_slot);
+                self.position = if place.options.faults.has(Defect::NextReadEarly) {
+                    Position::At(job.words[descriptor::NEXT / 8])
+                } else {
+                    Position::After(job.last_slot)
+                };
                 announced == done && !self.rechain
             }
             Chaining::Linked { .. } => match read_next(job.last_slot, place) {
@@ -323,11 +355,24 @@ impl Channel {
         if last && !self.suspending && matches!(self.chaining, Chaining::Counted { .. }) {
             self.state = State::Idle;
         }
-        let word = ChanSts::new(job.base, if last { State::Idle } else { State::Active });
-        if job.control.completion() {
-            self.report(word, place);
+        let reported = if place.options.faults.has(Defect::WordOfNext) {
+            job.words[descriptor::NEXT / 8]
+        } else {
+            job.base
+        };
+        let word = ChanSts::new(reported, if last { State::Idle } else { State::Active });
+        let hasty = place.options.faults.has(Defect::InterruptBeforeWord);
+        if hasty && job.wants_interrupt() {
+            self.request_interrupt(place.now, place.interrupts, place.space, place.options);
         }
-        if job.wants_interrupt() && self.state != State::Halted {
+        if job.control.completion() {
+            if hasty {
+                self.post(What::Store(word.0), 5_000);
+            } else {
+                self.report(word, place);
+            }
+        }
+        if job.wants_interrupt() && !hasty && self.state != State::Halted {
             if self.posted.is_empty() {
                 self.request_interrupt(place.now, place.interrupts, place.space, place.options);
             } else {
@@ -341,7 +386,7 @@ impl Channel {
             if let Chaining::Counted { announced, done } = &mut self.chaining {
                 *done = 0;
                 let more = *announced != 0;
-                self.arm();
+                self.arm(place.options);
                 if more {
                     self.state = State::Active;
                 }
@@ -357,6 +402,9 @@ impl Channel {
         if self.error_mask.contains(error) {
             self.finish(job, place);
         } else {
+            if place.options.faults.has(Defect::HaltReportsFailed) {
+                self.completed = job.base;
+            }
             self.halt(error, place.space);
         }
     }
@@ -447,6 +495,7 @@ impl Channel {
             Operation::Copy => statistics.copies += 1,
             Operation::Fill => statistics.fills += 1,
             Operation::Null => statistics.nulls += 1,
+            Operation::Raid => statistics.raids += 1,
             Operation::DcaContext => {}
         }
         if job.moves_data() {

@@ -55,7 +55,9 @@ pub struct ChannelStatistics {
     pub fills: u64,
     /// Nulls finished.
     pub nulls: u64,
-    /// Bytes that copies and fills wrote.
+    /// XOR and PQ operations finished.
+    pub raids: u64,
+    /// Bytes that copies, fills, XOR and PQ covered.
     pub bytes: u64,
     /// Doorbells: DMACOUNT stores, and START and APPEND commands, that found new work.
     pub doorbells: u64,
@@ -80,12 +82,13 @@ pub struct ChannelStatistics {
 }
 
 impl ChannelStatistics {
-    fn rows(&self) -> [(&'static str, u64); 17] {
+    fn rows(&self) -> [(&'static str, u64); 18] {
         [
             ("descriptors", self.descriptors),
             ("copies", self.copies),
             ("fills", self.fills),
             ("nulls", self.nulls),
+            ("xor and pq", self.raids),
             ("bytes", self.bytes),
             ("doorbells", self.doorbells),
             ("empty doorbells", self.empty_doorbells),

@@ -25,7 +25,8 @@ fn a_plan_reads_back_as_it_was_written() {
                 endless-suspend suspend=1\n\
                 halted-at-start error=chipset-integrity\n\
                 running-at-start\n\
-                config-unreachable\n";
+                config-unreachable\n\
+                defect name=lost-latch\n";
 
     let plan: FaultPlan = text.parse().unwrap();
 

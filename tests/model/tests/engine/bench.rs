@@ -1,6 +1,6 @@
 //! A bench for one engine: memory, a log of what the engine does to the world, and a driver's few moves.
 
-use ioat_model::{BusFault, Engine, Host, Options, Progress};
+use ioat_model::{BusFault, Defect, Engine, Fault, Host, Options, Progress};
 use ioat_regs::{ChanCmd, ChanCtrl, ChanErr, ChanSts, ChannelMap, Control, Opcode, channel, config};
 
 /// Where the bench's memory starts and how much there is. Nothing answers elsewhere.
@@ -175,7 +175,11 @@ impl Rig {
         Self::with(options)
     }
 
-    pub fn with(options: Options) -> Self {
+    pub fn with(mut options: Options) -> Self {
+        if let Ok(name) = std::env::var(crate::mutation::DEFECT) {
+            let name = Defect::named(&name).expect("a known defect");
+            options.faults.faults.push(Fault::Defect { name });
+        }
         let world = World { memory: vec![0; MEMORY_SIZE], ..World::default() };
         let mut rig = Self { engine: Engine::new(options).unwrap(), world };
         rig.engine.config_write(config::COMMAND, 2, 0x6);

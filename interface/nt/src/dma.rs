@@ -5,7 +5,9 @@ use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 
 use wdk_sys::ntddk::{IoGetDmaAdapter, MmGetPhysicalAddress};
-use wdk_sys::{_INTERFACE_TYPE, DEVICE_DESCRIPTION, DEVICE_DESCRIPTION_VERSION2, DMA_ADAPTER, PHYSICAL_ADDRESS, ULONG};
+use wdk_sys::{
+    _INTERFACE_TYPE, DEVICE_DESCRIPTION, DEVICE_DESCRIPTION_VERSION2, DMA_ADAPTER, PHYSICAL_ADDRESS, ULONG,
+};
 
 use crate::irql::Passive;
 use crate::object;

@@ -18,19 +18,7 @@ use crate::{Result, Status};
 ///
 /// Dropping it at PASSIVE_LEVEL waits until a queued or running call is over; at a higher level the waiting is
 /// impossible, and the memory is left to the system rather than pulled from under the kernel.
-pub struct Dpc<T: Sync + 'static>(Option<Box<Block<T>>>);
-
-/// What the kernel is given a pointer to.
-struct Block<T> {
-    dpc: UnsafeCell<KDPC>,
-    routine: fn(&T, &mut Dispatch),
-    context: T,
-}
-
-// SAFETY: the kernel serialises its own access to the KDPC; the context is reached by shared reference only.
-unsafe impl<T: Send + Sync> Send for Dpc<T> {}
-// SAFETY: as for `Send`.
-unsafe impl<T: Sync> Sync for Dpc<T> {}
+pub struct Dpc<T: Sync + 'static>(Option<Box<Call<T>>>);
 
 impl<T: Send + Sync + 'static> Dpc<T> {
     /// A DPC that will call `routine` with `context`, on the processor that queues it until a target is set.
@@ -38,20 +26,19 @@ impl<T: Send + Sync + 'static> Dpc<T> {
     /// # Errors
     /// INSUFFICIENT_RESOURCES.
     pub fn new(tag: Tag, context: T, routine: fn(&T, &mut Dispatch)) -> Result<Self> {
-        let block = Box::new(tag, Block { dpc: UnsafeCell::new(KDPC::default()), routine, context })?;
-        // SAFETY: the KDPC and its context are in nonpaged pool and stay there until `Drop` has made sure that the
-        // kernel no longer knows them.
-        unsafe { KeInitializeDpc(block.dpc.get(), Some(call::<T>), block.as_ptr().cast()) };
-        Ok(Self(Some(block)))
+        let call = Box::new(tag, Call::new(context, routine))?;
+        // SAFETY: the call is in nonpaged pool and stays there until `Drop` has made sure that the kernel no longer knows it.
+        unsafe { call.initialize() };
+        Ok(Self(Some(call)))
     }
 }
 
 impl<T: Sync + 'static> Dpc<T> {
     /// Queues the call; false if it is queued already and has not begun. Callable at any IRQL.
     pub fn queue(&self) -> bool {
-        self.0.as_ref().is_some_and(|block| {
+        self.0.as_ref().is_some_and(|call| {
             // SAFETY: initialised by `new` and alive; any level is allowed.
-            unsafe { KeInsertQueueDpc(block.dpc.get(), core::ptr::null_mut(), core::ptr::null_mut()) != 0 }
+            unsafe { KeInsertQueueDpc(call.as_dpc(), core::ptr::null_mut(), core::ptr::null_mut()) != 0 }
         })
     }
 
@@ -60,28 +47,22 @@ impl<T: Sync + 'static> Dpc<T> {
     /// # Errors
     /// INVALID_PARAMETER when there is no such processor.
     pub fn set_target(&self, processor: Number) -> Result {
-        let block = self.0.as_ref().ok_or(Status::INVALID_DEVICE_STATE)?;
+        let call = self.0.as_ref().ok_or(Status::INVALID_DEVICE_STATE)?;
         let mut number = processor.into_raw();
         // SAFETY: initialised by `new` and alive; the number is a local that the function reads.
-        Status::check(unsafe { KeSetTargetProcessorDpcEx(block.dpc.get(), &mut number) })
-    }
-
-    /// The context.
-    #[must_use]
-    pub fn context(&self) -> Option<&T> {
-        self.0.as_ref().map(|block| &block.context)
+        Status::check(unsafe { KeSetTargetProcessorDpcEx(call.as_dpc(), &mut number) })
     }
 }
 
 impl<T: Sync + 'static> Drop for Dpc<T> {
     fn drop(&mut self) {
-        let Some(block) = self.0.take() else { return };
+        let Some(call) = self.0.take() else { return };
         // SAFETY: initialised by `new` and alive; any level is allowed.
-        unsafe { KeRemoveQueueDpc(block.dpc.get()) };
+        unsafe { KeRemoveQueueDpc(call.as_dpc()) };
         match Passive::check() {
             Some(irql) => flush(&irql),
             // A call may be running on another processor: it must find its block.
-            None => core::mem::forget(block),
+            None => core::mem::forget(call),
         }
     }
 }
@@ -89,6 +70,39 @@ impl<T: Sync + 'static> Drop for Dpc<T> {
 impl<T: Sync + 'static> fmt::Debug for Dpc<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Dpc")
+    }
+}
+
+/// A KDPC with what it calls. The kernel holds pointers to it, so it does not move once it is initialised.
+pub(crate) struct Call<T> {
+    dpc: UnsafeCell<KDPC>,
+    routine: fn(&T, &mut Dispatch),
+    context: T,
+}
+
+// SAFETY: the kernel serialises its own access to the KDPC; the context is reached by shared reference only.
+unsafe impl<T: Send + Sync> Send for Call<T> {}
+// SAFETY: as for `Send`.
+unsafe impl<T: Sync> Sync for Call<T> {}
+
+impl<T: Sync + 'static> Call<T> {
+    pub(crate) fn new(context: T, routine: fn(&T, &mut Dispatch)) -> Self {
+        Self { dpc: UnsafeCell::new(KDPC::default()), routine, context }
+    }
+
+    /// Ties the KDPC to this place.
+    ///
+    /// # Safety
+    /// The value is in nonpaged memory and stays where it is until the kernel no longer knows the KDPC.
+    pub(crate) unsafe fn initialize(&self) {
+        // SAFETY: by the contract of this function.
+        unsafe {
+            KeInitializeDpc(self.as_dpc(), Some(call::<T>), core::ptr::from_ref(self).cast_mut().cast())
+        };
+    }
+
+    pub(crate) const fn as_dpc(&self) -> *mut KDPC {
+        self.dpc.get()
     }
 }
 
@@ -101,13 +115,13 @@ pub fn flush(_irql: &Passive) {
 /// What the kernel calls.
 unsafe extern "C" fn call<T: Sync + 'static>(
     _dpc: *mut KDPC,
-    block: *mut c_void,
+    call: *mut c_void,
     _first: *mut c_void,
     _second: *mut c_void,
 ) {
-    // SAFETY: `new` registered this block, and `Drop` keeps it until the call is over.
-    let block = unsafe { &*block.cast::<Block<T>>() };
+    // SAFETY: `initialize` registered this value, and its owner keeps it until the call is over.
+    let call = unsafe { &*call.cast::<Call<T>>() };
     // SAFETY: the kernel calls DPC routines at DISPATCH_LEVEL.
     let mut irql = unsafe { Dispatch::assume() };
-    (block.routine)(&block.context, &mut irql);
+    (call.routine)(&call.context, &mut irql);
 }

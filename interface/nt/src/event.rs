@@ -151,7 +151,13 @@ pub(crate) unsafe fn wait(object: *mut core::ffi::c_void, limit: Option<Duration
     // SAFETY: by the contract of this function; a kernel-mode wait that is not alertable keeps the stack resident and
     // ends with the signal or the timeout only.
     let status = unsafe {
-        KeWaitForSingleObject(object, _KWAIT_REASON::Executive, _MODE::KernelMode as KPROCESSOR_MODE, 0, timeout)
+        KeWaitForSingleObject(
+            object,
+            _KWAIT_REASON::Executive,
+            _MODE::KernelMode as KPROCESSOR_MODE,
+            0,
+            timeout,
+        )
     };
     status == Status::SUCCESS.code()
 }

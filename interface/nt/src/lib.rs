@@ -33,6 +33,7 @@ pub mod registry;
 pub mod spin_lock;
 pub mod status;
 pub mod string;
+pub mod thread;
 pub mod time;
 pub mod timer;
 pub mod trace;

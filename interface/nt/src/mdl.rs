@@ -91,7 +91,12 @@ impl Part<'_> {
     fn of(mdl: NonNull<MDL>) -> Self {
         // SAFETY: `Chain::from_ptr` was promised valid MDLs, linked by valid pointers.
         let header = unsafe { mdl.as_ref() };
-        Self { mdl, bytes: header.ByteCount, byte_offset: header.ByteOffset % page::SIZE as u32, lives: PhantomData }
+        Self {
+            mdl,
+            bytes: header.ByteCount,
+            byte_offset: header.ByteOffset % page::SIZE as u32,
+            lives: PhantomData,
+        }
     }
 
     fn next(self) -> Option<Self> {
@@ -104,9 +109,10 @@ impl Part<'_> {
     fn locate(self, at: u32) -> (PFN_NUMBER, u32) {
         let from_first_page = u64::from(self.byte_offset).wrapping_add(u64::from(at));
         let index = (from_first_page / page::SIZE as u64) as usize;
-        // SAFETY: the frame numbers follow the header (MmGetMdlPfnArray of wdm.h), one for each page that the buffer
-        // touches, and `at` is below its byte count.
-        let frame = unsafe { self.mdl.add(1).cast::<PFN_NUMBER>().add(index) };
+        // SAFETY: the header is followed by the frame numbers (MmGetMdlPfnArray of wdm.h).
+        let frames = unsafe { self.mdl.add(1) }.cast::<PFN_NUMBER>();
+        // SAFETY: there is one for each page that the buffer touches, and `at` is below its byte count.
+        let frame = unsafe { frames.add(index) };
         // SAFETY: as above; a frame number is aligned because the header's size is a multiple of 8.
         (unsafe { frame.read() }, (from_first_page % page::SIZE as u64) as u32)
     }
@@ -160,5 +166,109 @@ impl Iterator for Runs<'_> {
         self.skip = self.skip.wrapping_add(length);
         self.left = self.left.wrapping_sub(u64::from(length));
         Some(Run { address: frame.wrapping_mul(page::SIZE as u64).wrapping_add(u64::from(in_page)), length })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use core::ptr;
+    use std::boxed::Box;
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// An MDL as the memory manager builds it: header, then frame numbers.
+    #[repr(C)]
+    struct Described {
+        header: MDL,
+        frames: [PFN_NUMBER; 8],
+    }
+
+    /// A chain of MDLs, each given as byte offset in the first page, byte count, and frames.
+    fn chain(parts: &[(u32, u32, &[PFN_NUMBER])]) -> Vec<Box<Described>> {
+        let mut chain: Vec<Box<Described>> = Vec::new();
+        for (byte_offset, byte_count, frames) in parts.iter().rev() {
+            let mut described = Described { header: MDL::default(), frames: [0; 8] };
+            described.header.ByteOffset = *byte_offset;
+            described.header.ByteCount = *byte_count;
+            described.header.Next =
+                chain.last_mut().map_or(ptr::null_mut(), |next| &raw mut **next as *mut MDL);
+            described.frames[..frames.len()].copy_from_slice(frames);
+            chain.push(Box::new(described));
+        }
+        chain
+    }
+
+    fn runs(parts: &[(u32, u32, &[PFN_NUMBER])], offset: u64, length: u64) -> Result<Vec<(u64, u32)>> {
+        let mut owners = chain(parts);
+        let first = owners.last_mut().map_or(ptr::null_mut(), |first| &raw mut **first as *mut MDL);
+        // SAFETY: the MDLs are valid and live until the end of this function.
+        let chain = unsafe { Chain::from_ptr(first) }.expect("a chain of at least one");
+        chain.runs(offset, length).map(|runs| runs.map(|run| (run.address, run.length)).collect())
+    }
+
+    #[test]
+    fn neighbouring_frames_become_one_run() {
+        assert_eq!(runs(&[(0, 0x3000, &[5, 6, 7])], 0, 0x3000), Ok(Vec::from([(0x5000, 0x3000)])));
+    }
+
+    #[test]
+    fn frames_that_are_no_neighbours_are_runs_of_their_own() {
+        let expected = Vec::from([(0x5000, 0x1000), (0x9000, 0x1000), (0x8000, 0x1000)]);
+        assert_eq!(runs(&[(0, 0x3000, &[5, 9, 8])], 0, 0x3000), Ok(expected));
+    }
+
+    #[test]
+    fn odd_offsets_and_lengths_are_kept_to_the_byte() {
+        let expected = Vec::from([(0x5FFF, 1), (0x9000, 0x1000), (0x2000, 1)]);
+        assert_eq!(runs(&[(0xF00, 0x1200, &[5, 9, 2])], 0xFF, 0x1002), Ok(expected));
+    }
+
+    #[test]
+    fn a_range_goes_on_in_the_next_mdl_and_runs_end_with_their_mdl() {
+        let expected = Vec::from([(0x5FF0, 0x10), (0x6000, 0x20)]);
+        assert_eq!(runs(&[(0xFF0, 0x10, &[5]), (0, 0x20, &[6])], 0, 0x30), Ok(expected));
+    }
+
+    #[test]
+    fn an_offset_beyond_the_first_mdl_begins_in_the_second() {
+        let expected = Vec::from([(0x6001, 0x1F)]);
+        assert_eq!(runs(&[(0, 0x10, &[5]), (0, 0x20, &[6])], 0x11, 0x1F), Ok(expected));
+    }
+
+    #[test]
+    fn empty_mdls_are_stepped_over() {
+        let expected = Vec::from([(0x5000, 0x10), (0x6000, 0x10)]);
+        assert_eq!(
+            runs(&[(0, 0, &[]), (0, 0x10, &[5]), (0, 0, &[]), (0, 0x10, &[6])], 0, 0x20),
+            Ok(expected)
+        );
+    }
+
+    #[test]
+    fn a_range_longer_than_the_chain_is_refused_before_its_first_run() {
+        assert_eq!(runs(&[(0, 0x10, &[5])], 1, 0x10), Err(Status::INVALID_PARAMETER));
+    }
+
+    #[test]
+    fn a_sum_that_overflows_is_refused() {
+        assert_eq!(runs(&[(0, 0x10, &[5])], u64::MAX, 1), Err(Status::INTEGER_OVERFLOW));
+    }
+
+    #[test]
+    fn nothing_of_a_chain_is_no_run() {
+        assert_eq!(runs(&[(0, 0x10, &[5])], 0x10, 0), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_chain_linked_to_itself_ends_the_walk() {
+        let mut owners = chain(&[(0, 0, &[])]);
+        let mdl = &raw mut *owners[0] as *mut MDL;
+        owners[0].header.Next = mdl;
+        // SAFETY: the MDL is valid and lives until the end of this function.
+        let chain = unsafe { Chain::from_ptr(mdl) }.expect("a chain of at least one");
+        assert_eq!(chain.runs(0, 1).map(drop), Err(Status::INVALID_BUFFER_SIZE));
     }
 }

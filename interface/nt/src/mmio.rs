@@ -65,7 +65,11 @@ impl Registers {
         // SAFETY: mapping has no effect on memory; what may be mapped is what the caller's resource list names, and an
         // access reaches at most a device.
         let base = unsafe {
-            MmMapIoSpaceEx(physical_address(start), length as SIZE_T, (PAGE_READWRITE | PAGE_NOCACHE) as ULONG)
+            MmMapIoSpaceEx(
+                physical_address(start),
+                length as SIZE_T,
+                (PAGE_READWRITE | PAGE_NOCACHE) as ULONG,
+            )
         };
         let base = NonNull::new(base.cast()).ok_or(Status::INSUFFICIENT_RESOURCES)?;
         Ok(Self { base, length })

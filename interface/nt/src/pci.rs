@@ -57,7 +57,13 @@ impl Config {
         let length = ULONG::try_from(bytes.len()).map_err(|_| Status::INVALID_PARAMETER)?;
         // SAFETY: the routine and its context are the bus driver's; it reads the buffer, which has the stated length.
         let done = unsafe {
-            write(self.0.Context, PCI_WHICHSPACE_CONFIG as ULONG, bytes.as_ptr().cast_mut().cast(), offset, length)
+            write(
+                self.0.Context,
+                PCI_WHICHSPACE_CONFIG as ULONG,
+                bytes.as_ptr().cast_mut().cast(),
+                offset,
+                length,
+            )
         };
         if done == length { Ok(()) } else { Err(Status::NO_SUCH_DEVICE) }
     }

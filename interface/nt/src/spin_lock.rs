@@ -6,7 +6,8 @@ use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
 use wdk_sys::ntddk::{
-    KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeReleaseSpinLock, KeReleaseSpinLockFromDpcLevel,
+    KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeReleaseSpinLock,
+    KeReleaseSpinLockFromDpcLevel,
 };
 use wdk_sys::{KIRQL, KSPIN_LOCK};
 

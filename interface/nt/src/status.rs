@@ -68,6 +68,7 @@ statuses! {
     NOT_FOUND = 0xC000_0225, "it is not there";
     ALREADY_REGISTERED = 0xC000_0718, "it is registered already";
     DATA_ERROR = 0xC000_003E, "the data is not what it should be";
+    REQUEST_ABORTED = 0xC000_0240, "cut off by an abort, a reset or a stop";
     DELETE_PENDING = 0xC000_0056, "the object is being torn down";
     DEVICE_REMOVED = 0xC000_02B6, "the device was removed";
 }
@@ -115,5 +116,39 @@ impl From<Status> for netdma_events::Status {
 impl fmt::Debug for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({:#010x})", self.name(), self.0.cast_unsigned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::format;
+
+    use super::*;
+
+    #[test]
+    fn success_and_information_are_ok_warnings_and_errors_are_not() {
+        assert_eq!(Status::check(0), Ok(()));
+        assert_eq!(Status::check(Status::PENDING.code()), Ok(()));
+        assert_eq!(Status::check(Status::BUFFER_OVERFLOW.code()), Err(Status::BUFFER_OVERFLOW));
+        assert_eq!(Status::check(Status::UNSUCCESSFUL.code()), Err(Status::UNSUCCESSFUL));
+    }
+
+    #[test]
+    fn a_code_prints_with_its_name_and_an_unknown_one_as_a_number() {
+        assert_eq!(
+            format!("{:?}", Status::INSUFFICIENT_RESOURCES),
+            "STATUS_INSUFFICIENT_RESOURCES (0xc000009a)"
+        );
+        assert_eq!(format!("{:?}", Status::from_code(0x1234)), "? (0x00001234)");
+    }
+
+    #[test]
+    fn names_stand_for_the_codes_of_the_bindings() {
+        assert_eq!(Status::DEVICE_REMOVED.code(), wdk_sys::STATUS_DEVICE_REMOVED);
+        assert_eq!(Status::INVALID_DEVICE_STATE.code(), wdk_sys::STATUS_INVALID_DEVICE_STATE);
+        assert_eq!(Status::IO_TIMEOUT.code(), wdk_sys::STATUS_IO_TIMEOUT);
+        assert_eq!(Status::DEVICE_BUSY.code(), wdk_sys::STATUS_DEVICE_BUSY);
     }
 }

@@ -20,7 +20,11 @@ impl<'a> Wide<'a> {
         let count = if characters.len() > MOST { MOST } else { characters.len() };
         let bytes = (count * 2) as u16;
         Self {
-            raw: UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: characters.as_ptr().cast_mut() },
+            raw: UNICODE_STRING {
+                Length: bytes,
+                MaximumLength: bytes,
+                Buffer: characters.as_ptr().cast_mut(),
+            },
             lives: PhantomData,
         }
     }
@@ -88,4 +92,43 @@ pub const fn widen<const N: usize>(text: &str) -> [u16; N] {
         index += 1;
     }
     characters
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::format;
+
+    use super::*;
+
+    #[test]
+    fn a_literal_becomes_its_characters() {
+        let text = wide!("DWORD");
+        assert_eq!(text.characters(), &[68, 87, 79, 82, 68]);
+        assert_eq!(format!("{text:?}"), "\"DWORD\"");
+    }
+
+    #[test]
+    fn an_empty_string_has_no_characters() {
+        assert_eq!(Wide::new(&[]).characters(), &[] as &[u16]);
+    }
+
+    #[test]
+    fn a_malformed_string_is_refused() {
+        let mut characters = [65_u16, 66];
+        let good = UNICODE_STRING { Length: 4, MaximumLength: 4, Buffer: characters.as_mut_ptr() };
+        let odd = UNICODE_STRING { Length: 3, ..good };
+        let longer_than_its_buffer = UNICODE_STRING { Length: 4, MaximumLength: 2, ..good };
+        let without_buffer = UNICODE_STRING { Buffer: core::ptr::null_mut(), ..good };
+        for raw in [odd, longer_than_its_buffer, without_buffer] {
+            // SAFETY: the structure is a local; its buffer is null or holds four bytes.
+            assert!(unsafe { Wide::from_ptr(&raw) }.is_none());
+        }
+        // SAFETY: the structure is a local and its buffer holds four bytes.
+        let text = unsafe { Wide::from_ptr(&good) }.expect("well formed");
+        assert_eq!(text.characters(), &[65, 66]);
+        // SAFETY: null is allowed.
+        assert!(unsafe { Wide::from_ptr(core::ptr::null()) }.is_none());
+    }
 }

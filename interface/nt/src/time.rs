@@ -1,9 +1,6 @@
 //! Time as the kernel counts it: 100-nanosecond ticks since the machine started.
 
-use wdk_sys::ntddk::{KeDelayExecutionThread, KeQueryInterruptTimePrecise, KeStallExecutionProcessor};
-use wdk_sys::{_MODE, KPROCESSOR_MODE, LARGE_INTEGER};
-
-use crate::irql::Passive;
+use wdk_sys::ntddk::{KeQueryInterruptTimePrecise, KeStallExecutionProcessor};
 
 /// A span of time in ticks of 100 ns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,12 +71,4 @@ pub fn stall(time: Duration) {
     let microseconds = time.min(LONGEST_STALL).as_micros() as u32;
     // SAFETY: any level is allowed; the time is bounded above.
     unsafe { KeStallExecutionProcessor(microseconds) };
-}
-
-/// Lets the thread rest for `time` at least; the clock's tick, up to 16 ms, is the grain.
-pub fn sleep(time: Duration, _irql: &Passive) {
-    // Negative: relative to now ("KeDelayExecutionThread", Interval).
-    let mut interval = LARGE_INTEGER { QuadPart: time.as_ticks().wrapping_neg() };
-    // SAFETY: the token says that waiting is allowed; the interval is a local that the function reads.
-    let _status = unsafe { KeDelayExecutionThread(_MODE::KernelMode as KPROCESSOR_MODE, 0, &mut interval) };
 }

@@ -1,14 +1,13 @@
 //! Timers that own their KTIMER and KDPC.
 
 use core::cell::UnsafeCell;
-use core::ffi::c_void;
 use core::fmt;
 
-use wdk_sys::ntddk::{KeCancelTimer, KeInitializeDpc, KeInitializeTimerEx, KeSetTimerEx};
-use wdk_sys::{_TIMER_TYPE, KDPC, KTIMER, LARGE_INTEGER};
+use wdk_sys::ntddk::{KeCancelTimer, KeInitializeTimerEx, KeSetTimerEx};
+use wdk_sys::{_TIMER_TYPE, KTIMER, LARGE_INTEGER};
 
 use crate::Result;
-use crate::dpc;
+use crate::dpc::{self, Call};
 use crate::irql::{AtMostDispatch, Dispatch, Passive};
 use crate::pool::{Box, Tag};
 use crate::time::Duration;
@@ -22,12 +21,10 @@ pub struct Timer<T: Sync + 'static>(Option<Box<Block<T>>>);
 /// What the kernel is given pointers to.
 struct Block<T> {
     timer: UnsafeCell<KTIMER>,
-    dpc: UnsafeCell<KDPC>,
-    routine: fn(&T, &mut Dispatch),
-    context: T,
+    call: Call<T>,
 }
 
-// SAFETY: the kernel serialises its own access to timer and DPC; the context is reached by shared reference only.
+// SAFETY: the kernel serialises its own access to the timer; the call may be sent and shared when its context may.
 unsafe impl<T: Send + Sync> Send for Timer<T> {}
 // SAFETY: as for `Send`.
 unsafe impl<T: Sync> Sync for Timer<T> {}
@@ -40,17 +37,12 @@ impl<T: Send + Sync + 'static> Timer<T> {
     pub fn new(tag: Tag, context: T, routine: fn(&T, &mut Dispatch)) -> Result<Self> {
         let block = Box::new(
             tag,
-            Block {
-                timer: UnsafeCell::new(KTIMER::default()),
-                dpc: UnsafeCell::new(KDPC::default()),
-                routine,
-                context,
-            },
+            Block { timer: UnsafeCell::new(KTIMER::default()), call: Call::new(context, routine) },
         )?;
         // SAFETY: the timer is in nonpaged pool until `Drop` has made sure that the kernel no longer knows it.
         unsafe { KeInitializeTimerEx(block.timer.get(), _TIMER_TYPE::SynchronizationTimer) };
-        // SAFETY: likewise the DPC and its context.
-        unsafe { KeInitializeDpc(block.dpc.get(), Some(call::<T>), block.as_ptr().cast()) };
+        // SAFETY: likewise the call.
+        unsafe { block.call.initialize() };
         Ok(Self(Some(block)))
     }
 }
@@ -71,7 +63,7 @@ impl<T: Sync + 'static> Timer<T> {
         // Negative: relative to now ("KeSetTimerEx", DueTime).
         let due = LARGE_INTEGER { QuadPart: after.as_ticks().wrapping_neg() };
         // SAFETY: initialised by `new` and alive; the public callers hold a token of an allowed level.
-        unsafe { KeSetTimerEx(block.timer.get(), due, period, block.dpc.get()) };
+        unsafe { KeSetTimerEx(block.timer.get(), due, period, block.call.as_dpc()) };
     }
 
     /// Takes the setting back. A call that has begun, or is queued, still runs.
@@ -102,18 +94,4 @@ impl<T: Sync + 'static> fmt::Debug for Timer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Timer")
     }
-}
-
-/// What the kernel calls.
-unsafe extern "C" fn call<T: Sync + 'static>(
-    _dpc: *mut KDPC,
-    block: *mut c_void,
-    _first: *mut c_void,
-    _second: *mut c_void,
-) {
-    // SAFETY: `new` registered this block, and `Drop` keeps it until the call is over.
-    let block = unsafe { &*block.cast::<Block<T>>() };
-    // SAFETY: the kernel calls DPC routines at DISPATCH_LEVEL.
-    let mut irql = unsafe { Dispatch::assume() };
-    (block.routine)(&block.context, &mut irql);
 }

@@ -17,8 +17,8 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use netdma_events::{Entry, Event, Sink};
 use wdk_sys::ntddk::{EtwRegister, EtwSetInformation, EtwUnregister, EtwWriteTransfer};
 use wdk_sys::{
-    _EVENT_INFO_CLASS, EVENT_DATA_DESCRIPTOR, EVENT_DESCRIPTOR, EVENT_FILTER_DESCRIPTOR, GUID, LPCGUID, REGHANDLE,
-    UCHAR, ULONG, ULONGLONG,
+    _EVENT_INFO_CLASS, EVENT_DATA_DESCRIPTOR, EVENT_DESCRIPTOR, EVENT_FILTER_DESCRIPTOR, GUID, LPCGUID,
+    REGHANDLE, UCHAR, ULONG, ULONGLONG,
 };
 
 use crate::irql::Passive;

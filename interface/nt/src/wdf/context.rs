@@ -7,8 +7,8 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use wdk_sys::{
-    _WDF_EXECUTION_LEVEL, _WDF_SYNCHRONIZATION_SCOPE, PFN_WDF_OBJECT_CONTEXT_CLEANUP, ULONG, WDF_OBJECT_ATTRIBUTES,
-    WDF_OBJECT_CONTEXT_TYPE_INFO, WDFOBJECT, call_unsafe_wdf_function_binding,
+    _WDF_EXECUTION_LEVEL, _WDF_SYNCHRONIZATION_SCOPE, PFN_WDF_OBJECT_CONTEXT_CLEANUP, ULONG,
+    WDF_OBJECT_ATTRIBUTES, WDF_OBJECT_CONTEXT_TYPE_INFO, WDFOBJECT, call_unsafe_wdf_function_binding,
 };
 
 use crate::{Result, Status};
@@ -26,7 +26,8 @@ macro_rules! wdf_context {
         impl $crate::wdf::Context for $type {
             fn info() -> &'static $crate::wdf::ContextInfo<Self> {
                 static INFO: $crate::wdf::ContextInfo<$type> = $crate::wdf::ContextInfo::new(
-                    match ::core::ffi::CStr::from_bytes_with_nul(concat!(stringify!($type), "\0").as_bytes()) {
+                    match ::core::ffi::CStr::from_bytes_with_nul(concat!(stringify!($type), "\0").as_bytes())
+                    {
                         Ok(name) => name,
                         Err(_) => c"context",
                     },
@@ -59,7 +60,7 @@ impl<T> ContextInfo<T> {
         Self {
             raw: WDF_OBJECT_CONTEXT_TYPE_INFO {
                 Size: size_of::<WDF_OBJECT_CONTEXT_TYPE_INFO>() as ULONG,
-                ContextName: name.as_ptr(),
+                ContextName: name.as_ptr().cast_mut(),
                 ContextSize: size_of::<Slot<T>>(),
                 UniqueType: ptr::from_ref(this).cast(),
                 EvtDriverGetUniqueContextType: None,
@@ -124,6 +125,16 @@ pub(super) fn attributes<T: Context>(cleanup: PFN_WDF_OBJECT_CONTEXT_CLEANUP) ->
     }
 }
 
+/// Attributes of an object without context whose callbacks come at PASSIVE_LEVEL.
+pub(super) fn passive_attributes() -> WDF_OBJECT_ATTRIBUTES {
+    WDF_OBJECT_ATTRIBUTES {
+        Size: size_of::<WDF_OBJECT_ATTRIBUTES>() as ULONG,
+        ExecutionLevel: _WDF_EXECUTION_LEVEL::WdfExecutionLevelPassive,
+        SynchronizationScope: _WDF_SYNCHRONIZATION_SCOPE::WdfSynchronizationScopeInheritFromParent,
+        ..WDF_OBJECT_ATTRIBUTES::default()
+    }
+}
+
 /// The slot of `object`.
 ///
 /// # Errors
@@ -134,7 +145,8 @@ pub(super) fn attributes<T: Context>(cleanup: PFN_WDF_OBJECT_CONTEXT_CLEANUP) ->
 pub(super) unsafe fn slot<'a, T: Context>(object: WDFOBJECT) -> Result<&'a Slot<T>> {
     let info = &raw const T::info().raw;
     // SAFETY: the handle is valid by the contract, and the type is a static.
-    let context: *mut c_void = unsafe { call_unsafe_wdf_function_binding!(WdfObjectGetTypedContextWorker, object, info) };
+    let context: *mut c_void =
+        unsafe { call_unsafe_wdf_function_binding!(WdfObjectGetTypedContextWorker, object, info) };
     // SAFETY: the framework gives the context of this very type: `attributes` asked for a `Slot<T>`, zeroed, and it lives
     // as long as the object. Null gives an error.
     unsafe { context.cast::<Slot<T>>().as_ref() }.ok_or(Status::INVALID_HANDLE)

@@ -148,6 +148,11 @@ impl<'a> DeviceInit<'a> {
         Self { init, lent: PhantomData }
     }
 
+    /// The framework's structure.
+    pub(super) const fn as_raw(&self) -> PWDFDEVICE_INIT {
+        self.init
+    }
+
     /// Who may open the device: a security descriptor in SDDL (WdfDeviceInitAssignSDDLString).
     ///
     /// # Errors
@@ -195,7 +200,11 @@ impl<'a> DeviceInit<'a> {
         };
         // SAFETY: the structure is lent for the callback; the framework copies the callbacks.
         unsafe {
-            call_unsafe_wdf_function_binding!(WdfDeviceInitSetPnpPowerEventCallbacks, self.init, &mut callbacks)
+            call_unsafe_wdf_function_binding!(
+                WdfDeviceInitSetPnpPowerEventCallbacks,
+                self.init,
+                &mut callbacks
+            )
         };
         let mut init = self.init;
         let mut attributes = context::attributes::<D>(Some(cleanup::<D>));
@@ -367,8 +376,9 @@ unsafe extern "C" fn d0_exit_pre_interrupts_disabled<D: Device>(
 ) -> NTSTATUS {
     let target = PowerState::from_raw(target);
     // SAFETY: the framework's EvtDeviceD0ExitPreInterruptsDisabled, at PASSIVE_LEVEL.
-    let result =
-        unsafe { with(handle, |value: &D, device, irql| value.d0_exit_pre_interrupts_disabled(device, target, irql)) };
+    let result = unsafe {
+        with(handle, |value: &D, device, irql| value.d0_exit_pre_interrupts_disabled(device, target, irql))
+    };
     answer(result)
 }
 
@@ -380,7 +390,8 @@ unsafe extern "C" fn d0_exit<D: Device>(handle: WDFDEVICE, target: WDF_POWER_DEV
 
 unsafe extern "C" fn surprise_removal<D: Device>(handle: WDFDEVICE) {
     // SAFETY: the framework's EvtDeviceSurpriseRemoval, at PASSIVE_LEVEL.
-    let _without_value = unsafe { with(handle, |value: &D, device, irql| value.surprise_removal(device, irql)) };
+    let _without_value =
+        unsafe { with(handle, |value: &D, device, irql| value.surprise_removal(device, irql)) };
 }
 
 unsafe extern "C" fn cleanup<D: Device>(object: WDFOBJECT) {

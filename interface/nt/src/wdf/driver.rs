@@ -1,8 +1,8 @@
 //! The driver object.
 
 use wdk_sys::{
-    DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING, ULONG, UNICODE_STRING, WDF_DRIVER_CONFIG, WDFDEVICE_INIT, WDFDRIVER,
-    WDFOBJECT, call_unsafe_wdf_function_binding,
+    DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING, ULONG, UNICODE_STRING, WDF_DRIVER_CONFIG, WDFDEVICE_INIT,
+    WDFDRIVER, WDFOBJECT, call_unsafe_wdf_function_binding,
 };
 
 use super::context::{self, Context};

@@ -4,9 +4,9 @@ use core::marker::PhantomData;
 use core::ptr;
 
 use wdk_sys::{
-    _WDF_INTERRUPT_POLICY, _WDF_INTERRUPT_PRIORITY, _WDF_TRI_STATE, BOOLEAN, GROUP_AFFINITY, KAFFINITY, NTSTATUS,
-    ULONG, WDF_INTERRUPT_CONFIG, WDF_INTERRUPT_EXTENDED_POLICY, WDF_INTERRUPT_INFO, WDFDEVICE, WDFINTERRUPT,
-    call_unsafe_wdf_function_binding,
+    _WDF_INTERRUPT_POLICY, _WDF_INTERRUPT_PRIORITY, _WDF_TRI_STATE, BOOLEAN, GROUP_AFFINITY, KAFFINITY,
+    NTSTATUS, ULONG, WDF_INTERRUPT_CONFIG, WDF_INTERRUPT_EXTENDED_POLICY, WDF_INTERRUPT_INFO, WDFDEVICE,
+    WDFINTERRUPT, call_unsafe_wdf_function_binding,
 };
 
 use super::context::{self, Context};
@@ -115,7 +115,11 @@ impl<I: Interrupt> InterruptHandle<'_, I> {
             Size: size_of::<WDF_INTERRUPT_EXTENDED_POLICY>() as ULONG,
             Policy: _WDF_INTERRUPT_POLICY::WdfIrqPolicySpecifiedProcessors,
             Priority: _WDF_INTERRUPT_PRIORITY::WdfIrqPriorityUndefined,
-            TargetProcessorSetAndGroup: GROUP_AFFINITY { Mask: mask, Group: processor.group, Reserved: [0; 3] },
+            TargetProcessorSetAndGroup: GROUP_AFFINITY {
+                Mask: mask,
+                Group: processor.group,
+                Reserved: [0; 3],
+            },
         };
         // SAFETY: the interrupt lives as long as its device, which is not deleted during the callback.
         unsafe { call_unsafe_wdf_function_binding!(WdfInterruptSetExtendedPolicy, self.handle, &mut policy) };
@@ -144,7 +148,8 @@ unsafe extern "C" fn service<I: Interrupt>(handle: WDFINTERRUPT, message: ULONG)
     // SAFETY: the framework calls this as the interrupt's service routine.
     let mut irql = unsafe { irql::Device::assume() };
     // SAFETY: the interrupt is not destroyed while it is connected.
-    let ours = unsafe { context::value::<I>(handle.cast()) }.is_ok_and(|value| value.service(message, &mut irql));
+    let ours =
+        unsafe { context::value::<I>(handle.cast()) }.is_ok_and(|value| value.service(message, &mut irql));
     ours.into()
 }
 

@@ -4,12 +4,14 @@ use core::mem::ManuallyDrop;
 use core::ptr;
 
 use wdk_sys::{
-    _WDF_IO_QUEUE_DISPATCH_TYPE, _WDF_TRI_STATE, MDL, ULONG, ULONG_PTR, WDF_IO_QUEUE_CONFIG, WDFDEVICE, WDFQUEUE,
-    WDFREQUEST, call_unsafe_wdf_function_binding,
+    _WDF_FILEOBJECT_CLASS, _WDF_IO_QUEUE_DISPATCH_TYPE, _WDF_TRI_STATE, MDL, ULONG, ULONG_PTR,
+    WDF_FILEOBJECT_CONFIG, WDF_IO_QUEUE_CONFIG, WDFDEVICE, WDFFILEOBJECT, WDFQUEUE, WDFREQUEST,
+    call_unsafe_wdf_function_binding,
 };
 
-use super::device::{Device, DeviceHandle};
-use crate::irql::{Passive, UpToDispatch};
+use super::context;
+use super::device::{Device, DeviceHandle, DeviceInit};
+use crate::irql::Passive;
 use crate::mdl::Chain;
 use crate::{Result, Status};
 
@@ -17,13 +19,42 @@ use crate::{Result, Status};
 pub trait DeviceControl: Device {
     /// A request has come (EvtIoDeviceControl). Several may be under way at once. `request` may be kept and completed
     /// later, on any thread; dropped, it is completed as cancelled.
-    fn device_control(&self, request: Request, code: u32, irql: &mut UpToDispatch);
+    fn device_control(&self, request: Request, code: u32, irql: &mut Passive);
+
+    /// The last handle to `file` is closed (EvtFileCleanup). Requests of it may still be under way.
+    fn file_closed(&self, file: File, irql: &mut Passive);
+}
+
+/// What a request was sent through: one for each time the device was opened. Only good for comparing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct File(usize);
+
+impl DeviceInit<'_> {
+    /// Lets the device hear of closed files (WdfDeviceInitSetFileObjectConfig).
+    pub fn watch_files<D: DeviceControl>(&mut self) {
+        let mut config = WDF_FILEOBJECT_CONFIG {
+            Size: size_of::<WDF_FILEOBJECT_CONFIG>() as ULONG,
+            EvtFileCleanup: Some(file_cleanup::<D>),
+            AutoForwardCleanupClose: _WDF_TRI_STATE::WdfUseDefault,
+            FileObjectClass: _WDF_FILEOBJECT_CLASS::WdfFileObjectWdfCannotUseFsContexts,
+            ..WDF_FILEOBJECT_CONFIG::default()
+        };
+        // SAFETY: the structure is lent for the callback; the framework copies the configuration; no attributes are given.
+        unsafe {
+            call_unsafe_wdf_function_binding!(
+                WdfDeviceInitSetFileObjectConfig,
+                self.as_raw(),
+                &mut config,
+                ptr::null_mut()
+            )
+        };
+    }
 }
 
 impl<D: DeviceControl> DeviceHandle<'_, D> {
-    /// Creates the queue through which requests reach [`DeviceControl`] (WdfIoQueueCreate): default, parallel, power
-    /// managed: it holds requests back while the device is not in D0, and the device leaves D0 only once those that it
-    /// has handed out are completed.
+    /// Creates the queue through which requests reach [`DeviceControl`] (WdfIoQueueCreate), at PASSIVE_LEVEL: default,
+    /// parallel, power managed: it holds requests back while the device is not in D0, and the device leaves D0 only once
+    /// those that it has handed out are completed.
     ///
     /// # Errors
     /// What the framework reports.
@@ -38,10 +69,17 @@ impl<D: DeviceControl> DeviceHandle<'_, D> {
         };
         // As many as come: WDF_IO_QUEUE_CONFIG_INIT_DEFAULT_QUEUE of wdfio.h.
         config.Settings.Parallel.NumberOfPresentedRequests = ULONG::MAX;
+        let mut attributes = context::passive_attributes();
         let mut queue: WDFQUEUE = ptr::null_mut();
-        // SAFETY: the device is not deleted during the handle's life; the others are locals; no attributes are given.
+        // SAFETY: the device is not deleted during the handle's life; the others are locals.
         Status::check(unsafe {
-            call_unsafe_wdf_function_binding!(WdfIoQueueCreate, self.as_raw(), &mut config, ptr::null_mut(), &mut queue)
+            call_unsafe_wdf_function_binding!(
+                WdfIoQueueCreate,
+                self.as_raw(),
+                &mut config,
+                &mut attributes,
+                &mut queue
+            )
         })
     }
 }
@@ -115,6 +153,13 @@ impl Request {
         unsafe { Chain::from_ptr(mdl) }.ok_or(Status::BUFFER_TOO_SMALL)
     }
 
+    /// What the request was sent through.
+    #[must_use]
+    pub fn file(&self) -> File {
+        // SAFETY: the request is not completed.
+        File(unsafe { call_unsafe_wdf_function_binding!(WdfRequestGetFileObject, self.0) }.addr())
+    }
+
     /// Whether the caller has asked for cancellation. For requests that are not marked cancelable.
     #[must_use]
     pub fn is_canceled(&self) -> bool {
@@ -160,8 +205,8 @@ unsafe extern "C" fn device_control<D: DeviceControl>(
     code: ULONG,
 ) {
     let request = Request(request);
-    // SAFETY: the framework calls this at DISPATCH_LEVEL or below.
-    let mut irql = unsafe { UpToDispatch::assume() };
+    // SAFETY: the queue's attributes ask for PASSIVE_LEVEL.
+    let mut irql = unsafe { Passive::assume() };
     // SAFETY: the queue is valid during its callback.
     let device: WDFDEVICE = unsafe { call_unsafe_wdf_function_binding!(WdfIoQueueGetDevice, queue) };
     // SAFETY: a device is not deleted before its queues.
@@ -169,5 +214,18 @@ unsafe extern "C" fn device_control<D: DeviceControl>(
     match device.value() {
         Ok(value) => value.device_control(request, code, &mut irql),
         Err(status) => request.complete(Err(status)),
+    }
+}
+
+/// EvtFileCleanup.
+unsafe extern "C" fn file_cleanup<D: DeviceControl>(file: WDFFILEOBJECT) {
+    // SAFETY: the framework calls this at PASSIVE_LEVEL (Learn, EvtFileCleanup).
+    let mut irql = unsafe { Passive::assume() };
+    // SAFETY: the file is valid during its callback.
+    let device: WDFDEVICE = unsafe { call_unsafe_wdf_function_binding!(WdfFileObjectGetDevice, file) };
+    // SAFETY: a device is not deleted before its files.
+    let device = unsafe { DeviceHandle::<D>::new(device) };
+    if let Ok(value) = device.value() {
+        value.file_closed(File(file.addr()), &mut irql);
     }
 }

@@ -4,7 +4,8 @@ use core::marker::PhantomData;
 
 use wdk_sys::{
     CM_PARTIAL_RESOURCE_DESCRIPTOR, CM_RESOURCE_INTERRUPT_LATCHED, CM_RESOURCE_INTERRUPT_MESSAGE,
-    CmResourceTypeInterrupt, CmResourceTypeMemory, USHORT, WDFCMRESLIST, call_unsafe_wdf_function_binding,
+    CmResourceTypeInterrupt as INTERRUPT, CmResourceTypeMemory as MEMORY, USHORT, WDFCMRESLIST,
+    call_unsafe_wdf_function_binding,
 };
 
 use crate::page::physical;
@@ -57,7 +58,9 @@ impl<'a> Resources<'a> {
         let count = unsafe { call_unsafe_wdf_function_binding!(WdfCmResourceListGetCount, self.list) };
         (0..count).map_while(move |index| {
             // SAFETY: the list is lent for the callback; an index out of range gives null.
-            let entry = unsafe { call_unsafe_wdf_function_binding!(WdfCmResourceListGetDescriptor, self.list, index) };
+            let entry = unsafe {
+                call_unsafe_wdf_function_binding!(WdfCmResourceListGetDescriptor, self.list, index)
+            };
             // SAFETY: not null means a valid descriptor inside the list.
             unsafe { entry.as_ref() }.map(read)
         })
@@ -75,12 +78,12 @@ impl<'a> Resources<'a> {
 /// Reads one descriptor.
 fn read(entry: &CM_PARTIAL_RESOURCE_DESCRIPTOR) -> Resource {
     match u32::from(entry.Type) {
-        CmResourceTypeMemory => {
+        MEMORY => {
             // SAFETY: this type says that this member of the union is the one that was written.
             let memory = unsafe { entry.u.Memory };
             Resource::Memory(Memory { start: physical(memory.Start), length: memory.Length })
         }
-        CmResourceTypeInterrupt => Resource::Interrupt(Interrupts {
+        INTERRUPT => Resource::Interrupt(Interrupts {
             message: entry.Flags & CM_RESOURCE_INTERRUPT_MESSAGE as USHORT != 0,
             latched: entry.Flags & CM_RESOURCE_INTERRUPT_LATCHED as USHORT != 0,
         }),

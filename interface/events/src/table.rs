@@ -176,6 +176,15 @@ events! {
             "the channel stays out of use: restart the device";
         214 StopTimedOut (channel: u64, microseconds: u64, status: Hex) Warning Channel,
             "a suspend or abort did not finish while it was waited for, and is finished in the background";
+        215 LeftoversCleared (channel: u64, errors: Hex, internal_errors: Hex, was_running: u64) Warning Channel,
+            "firmware or an earlier system had left the channel working or with errors (CHANERR and CHANERR_INT); it was reset",
+            "nothing to do; if it happens at every start, the firmware uses the engine itself";
+        216 ErrorsUnreachable (channel: u64) Warning Channel,
+            "CHANERR_INT lies in extended configuration space, which cannot be reached here; an error in it would keep the channel halted",
+            "usual in virtual machines; on a real one let the firmware offer extended configuration space (MMCONFIG)";
+        217 InterruptMissing (channel: u64) Error Channel,
+            "the self-test copied correctly, but no interrupt came",
+            "check the device's interrupt resources in Device Manager, and the firmware's interrupt routing";
         220 InterruptsAssigned (kind: InterruptKind, messages: u64, channels: u64) Information Interrupt,
             "the interrupt resources that the device was given";
         221 AffinityRefused (channel: u64, processor: u64, status: Status) Warning Interrupt,

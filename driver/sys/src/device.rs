@@ -1,0 +1,436 @@
+//! The device's life: added, started, in and out of D0, removed.
+//!
+//! | Callback | Does |
+//! |---|---|
+//! | EvtDriverDeviceAdd | reads the PCI id, creates the interrupts, registers with netdma.sys last |
+//! | EvtDevicePrepareHardware | maps BAR0, checks that the registers are those that were registered |
+//! | EvtDeviceD0Entry | quiesces, resets and programs every channel; needs no interrupt |
+//! | EvtDeviceD0EntryPostInterruptsEnabled | self-test, then NetDmaProviderStart, or a power-up notice |
+//! | EvtDeviceD0ExitPreInterruptsDisabled | NetDmaProviderStop for good, or a power-down notice; interrupts off |
+//! | EvtDeviceD0Exit | waits for the DPCs, resets every channel |
+//! | EvtDeviceSurpriseRemoval | has every channel report that it stopped; touches no register |
+//! | EvtDeviceReleaseHardware | stops the provider if it still runs; unmaps |
+//! | EvtCleanupCallback | deregisters: the only callback that also comes when the device never started |
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use ioat_core::identity::{Dialect, ProbeError};
+use ioat_core::self_test::{Scratch, ScratchPage, SelfTestError};
+use ioat_core::service::set_interrupts;
+use ioat_core::{BringUpError, Identity, InterruptKind, Registers, Trouble};
+use ioat_regs::device::Messages;
+use ioat_regs::{config, channel, general, limits};
+use netdma_abi::{NotificationCode, PhysicalAddress, ProviderAttributes, ProviderHandle};
+use netdma_events::{self as events, BringUp, Event, Hex, Sink};
+use nt::irql::Passive;
+use nt::mutex::Mutex;
+use nt::page::Page;
+use nt::pool::Arc;
+use nt::processor::Number;
+use nt::wdf::{self, DeviceHandle, PowerState, Resource, Resources};
+use nt::{Result, Status, mmio, pci};
+
+use crate::engine::Engine;
+use crate::interrupt::EngineInterrupt;
+use crate::lane::Lane;
+use crate::window::Window;
+use crate::{TAG, TRACE, entry_points, netdma};
+
+/// One PCI function.
+pub struct IoatDevice {
+    engine: Arc<Engine>,
+    config: Arc<pci::Config>,
+    /// `None`: there is no NetDMA on this system, and the device is a plain device (R40).
+    provider: Option<ProviderHandle>,
+    phase: Mutex<Phase>,
+    /// Set by the surprise removal, which is not ordered against the other callbacks.
+    gone: AtomicBool,
+}
+nt::wdf_context!(IoatDevice);
+
+/// How far the device has come.
+#[derive(Clone)]
+struct Phase {
+    /// What is known while the device has its registers.
+    running: Option<Running>,
+    /// NetDmaProviderStart was called, and NetDmaProviderStop was not.
+    started: bool,
+}
+
+#[derive(Clone)]
+struct Running {
+    window: Arc<Window>,
+    facts: ioat_core::Engine,
+    kind: InterruptKind,
+}
+
+impl IoatDevice {
+    /// EvtDriverDeviceAdd.
+    ///
+    /// # Errors
+    /// The device is not one of ours, or something could not be had; nothing stays registered.
+    pub fn add(init: wdf::DeviceInit<'_>, irql: &mut Passive) -> Result {
+        init.create(irql, Self::new).map(|_device| ())
+    }
+
+    #[allow(unsafe_code, reason = "the engine becomes the provider context of netdma.sys")]
+    fn new(device: DeviceHandle<'_, Self>, irql: &mut Passive) -> Result<Self> {
+        let config = device.pci_config(irql).map_err(|status| failed(BringUp::QueryBus, status, 0))?;
+        let config = Arc::new(TAG, config)?;
+        let identity = identify(&config, irql)?;
+        let engine = Arc::new(TAG, Engine::new(identity, irql)?)?;
+
+        // Interrupts come before the registration, whose wishes they are then given (D20).
+        let count = match identity.device.platform.messages {
+            Messages::Msix { .. } => identity.max_channels,
+            Messages::Msi => 1,
+        };
+        let mut interrupts = [None; limits::MAX_CHANNELS as usize];
+        for (number, interrupt) in (0..count).zip(interrupts.iter_mut()) {
+            let created = device.create_interrupt(EngineInterrupt::new(engine.clone(), number), irql);
+            *interrupt = Some(created.map_err(|status| failed(BringUp::CreateInterrupts, status, number.into()))?);
+        }
+
+        let pdo = device.physical_device()?;
+        let mut characteristics = entry_points::characteristics(&engine, &pdo);
+        // SAFETY: the engine is kept by the value made here, whose `cleanup` deregisters before it goes; nothing after
+        // this call fails.
+        let provider = unsafe { netdma::register(&raw const *engine, &mut characteristics, irql) }
+            .map_err(|status| failed(BringUp::Register, status, 0))?;
+
+        for (lane, interrupt) in engine.lanes.iter().zip(interrupts) {
+            if let (Some(processor), Some(interrupt)) = (lane.wished(), interrupt) {
+                let targeted = Number::from_index(processor).and_then(|number| interrupt.target(number, irql));
+                if let Err(status) = targeted {
+                    TRACE.write(Event::AffinityRefused {
+                        channel: lane.number().into(),
+                        processor: processor.into(),
+                        status: status.into(),
+                    });
+                }
+            }
+        }
+        Ok(Self {
+            engine,
+            config,
+            provider,
+            phase: Mutex::new(Phase { running: None, started: false }),
+            gone: AtomicBool::new(false),
+        })
+    }
+
+    fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    fn running(&self, irql: &mut Passive) -> Result<Running> {
+        self.phase.lock(irql).running.clone().ok_or(Status::DEVICE_NOT_READY)
+    }
+
+    /// Takes the channels back from the interface, if it has them. It waits for their work (R72), so no lock is held.
+    fn stop_provider(&self, irql: &mut Passive) {
+        let started = core::mem::take(&mut self.phase.lock(irql).started);
+        if let (true, Some(provider)) = (started, self.provider) {
+            netdma::stop(provider, irql);
+        }
+    }
+
+    /// Proves each channel by a copy, and leaves it as bring-up does.
+    fn self_test(&self, running: &Running, irql: &mut Passive) -> Result {
+        let (control, source, destination) = (Page::new(TAG)?, Page::new(TAG)?, Page::new(TAG)?);
+        let scratch = Scratch {
+            control: ScratchPage { words: control.words(), address: control.physical() },
+            source: ScratchPage { words: source.words(), address: source.physical() },
+            destination: ScratchPage { words: destination.words(), address: destination.physical() },
+        };
+        for lane in self.engine.present() {
+            let channel = u64::from(lane.number());
+            let interrupts = running.kind != InterruptKind::None;
+            match lane.self_test(&scratch, interrupts, irql) {
+                Ok(()) => TRACE.write(Event::SelfTestPassed { channel, polls: 0 }),
+                Err(error) => {
+                    trace_self_test(channel, error);
+                    return Err(failed(BringUp::SelfTest, Status::IO_DEVICE_ERROR, channel));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the engine can do (R57 to R63, R270).
+    fn attributes(&self, running: &Running) -> ProviderAttributes {
+        let facts = running.facts;
+        ProviderAttributes {
+            major_hw_version: facts.version.major(),
+            minor_hw_version: facts.version.minor(),
+            size: size_of::<ProviderAttributes>() as u16,
+            flags: 0,
+            vendor_id: self.engine.identity.device.vendor.into(),
+            dma_channel_count: facts.channels.into(),
+            maximum_transfer_size: facts.max_transfer,
+            maximum_address_space: PhysicalAddress(facts.max_address),
+        }
+    }
+}
+
+impl wdf::Device for IoatDevice {
+    fn prepare_hardware(
+        &self,
+        _device: DeviceHandle<'_, Self>,
+        _raw: Resources<'_>,
+        translated: Resources<'_>,
+        irql: &mut Passive,
+    ) -> Result {
+        let registers = map(&self.engine.identity, translated, irql)?;
+        let window = Arc::new(TAG, Window::new(registers, self.config.clone()))?;
+        let facts = probe(&self.engine.identity, &window)?;
+        let kind = assigned(&self.engine.identity, facts.channels, translated);
+        self.engine.open(&window, facts, kind, irql);
+        self.phase.lock(irql).running = Some(Running { window, facts, kind });
+        Ok(())
+    }
+
+    fn release_hardware(&self, _device: DeviceHandle<'_, Self>, irql: &mut Passive) {
+        self.stop_provider(irql);
+        self.engine.close(irql);
+        let running = self.phase.lock(irql).running.take();
+        drop(running);
+    }
+
+    fn d0_entry(&self, _device: DeviceHandle<'_, Self>, _previous: PowerState, irql: &mut Passive) -> Result {
+        let running = self.running(irql)?;
+        running.facts.prepare(&*running.window);
+        for lane in self.engine.present() {
+            let channel = u64::from(lane.number());
+            match lane.bring_up(irql) {
+                Ok(trouble) => trace_trouble(channel, trouble),
+                Err(error) => return Err(not_up(channel, error)),
+            }
+        }
+        set_interrupts(&*running.window, running.kind);
+        Ok(())
+    }
+
+    fn d0_entry_post_interrupts_enabled(
+        &self,
+        _device: DeviceHandle<'_, Self>,
+        _previous: PowerState,
+        irql: &mut Passive,
+    ) -> Result {
+        let running = self.running(irql)?;
+        self.self_test(&running, irql)?;
+        let Some(provider) = self.provider else { return Ok(()) };
+        let was_started = core::mem::replace(&mut self.phase.lock(irql).started, true);
+        let channels = running.facts.channels.into();
+        if was_started {
+            netdma::power(provider, NotificationCode::ProviderPowerUp, irql);
+            TRACE.write(Event::EngineRestored { channels });
+        } else {
+            netdma::start(provider, self.attributes(&running), irql);
+            TRACE.write(Event::DeviceStarted { channels });
+        }
+        Ok(())
+    }
+
+    fn d0_exit_pre_interrupts_disabled(
+        &self,
+        _device: DeviceHandle<'_, Self>,
+        target: PowerState,
+        irql: &mut Passive,
+    ) -> Result {
+        if target == PowerState::D3Final || self.is_gone() {
+            self.stop_provider(irql);
+        } else if let Some(provider) = self.provider
+            && self.phase.lock(irql).started
+        {
+            netdma::power(provider, NotificationCode::ProviderPowerDown, irql);
+        }
+        if let Ok(running) = self.running(irql)
+            && !self.is_gone()
+        {
+            set_interrupts(&*running.window, InterruptKind::None);
+        }
+        Ok(())
+    }
+
+    fn d0_exit(&self, _device: DeviceHandle<'_, Self>, target: PowerState, irql: &mut Passive) -> Result {
+        nt::dpc::flush(irql);
+        let mut result = Ok(());
+        for lane in self.engine.present() {
+            if let Err(error) = lane.shut_down(irql) {
+                result = Err(not_up(lane.number().into(), error));
+            }
+        }
+        TRACE.write(Event::EngineQuiesced {
+            channels: self.engine.present().len() as u64,
+            state: u64::from((target as i32).unsigned_abs()),
+        });
+        // A device that has left, or leaves for good, is not failed on top of it.
+        if self.is_gone() || target == PowerState::D3Final { Ok(()) } else { result }
+    }
+
+    fn surprise_removal(&self, _device: DeviceHandle<'_, Self>, irql: &mut Passive) {
+        self.gone.store(true, Ordering::Release);
+        for lane in self.engine.present() {
+            lane.remove(irql);
+        }
+        TRACE.write(Event::DeviceRemoved { surprise: 1 });
+    }
+
+    fn cleanup(&self, irql: &mut Passive) {
+        if let Some(provider) = self.provider {
+            netdma::deregister(provider, irql);
+        }
+    }
+}
+
+/// Which engine this is, from its PCI id.
+fn identify(config: &pci::Config, irql: &Passive) -> Result<Identity> {
+    let vendor = config.read_u16(config::VENDOR.into())?;
+    let device = config.read_u16(config::DEVICE.into())?;
+    let identity = Identity::of(vendor, device, netdma::version(irql)).map_err(|unknown| {
+        TRACE.write(Event::UnknownDevice {
+            vendor: Hex(unknown.vendor.into()),
+            device: Hex(unknown.device.into()),
+        });
+        Status::NOT_SUPPORTED
+    })?;
+    TRACE.write(Event::DeviceAdded {
+        vendor: Hex(vendor.into()),
+        device: Hex(device.into()),
+        version: Hex((u64::from(identity.registered.0) >> 8) | u64::from(identity.registered.0 & 0xFF)),
+        channels: identity.max_channels.into(),
+    });
+    Ok(identity)
+}
+
+/// Maps BAR0, the first memory resource, if it holds every channel the function may have.
+fn map(identity: &Identity, resources: Resources<'_>, irql: &Passive) -> Result<mmio::Registers> {
+    let needed = channel::base(identity.max_channels);
+    let Some(memory) = resources.memory().next() else {
+        return Err(failed(BringUp::MapRegisters, Status::DEVICE_CONFIGURATION_ERROR, 0));
+    };
+    if memory.length < needed {
+        return Err(failed(BringUp::MapRegisters, Status::DEVICE_CONFIGURATION_ERROR, memory.length.into()));
+    }
+    mmio::Registers::map(memory.start, memory.length as usize, irql)
+        .map_err(|status| failed(BringUp::MapRegisters, status, memory.length.into()))
+}
+
+/// Checks that the registers are those of the engine that was registered (D4).
+fn probe(identity: &Identity, window: &Window) -> Result<ioat_core::Engine> {
+    let facts = ioat_core::Engine::probe(window, identity).map_err(|error| {
+        let expected = identity.device.platform.version;
+        match error {
+            ProbeError::Gone => {
+                TRACE.write(Event::RegisterDefaulted { registers: Hex(general::CBVER.into()) });
+                return Status::NO_SUCH_DEVICE;
+            }
+            ProbeError::Version { found, .. } | ProbeError::Dialect { found } => {
+                TRACE.write(Event::IdentityRefused {
+                    expected: Hex(expected.0.into()),
+                    found: Hex(found.0.into()),
+                });
+            }
+            ProbeError::NoChannels => {
+                return failed(BringUp::ReadIdentity, Status::DEVICE_PROTOCOL_ERROR, general::CHANCNT.into());
+            }
+            ProbeError::TransferLimit { .. } => {
+                return failed(BringUp::ReadIdentity, Status::DEVICE_PROTOCOL_ERROR, general::XFERCAP.into());
+            }
+        }
+        Status::REVISION_MISMATCH
+    })?;
+    // 1.x does not define the register.
+    let capabilities =
+        if identity.dialect == Dialect::Counted { window.read32(general::DMACAPABILITY) } else { 0 };
+    TRACE.write(Event::IdentityRead {
+        version: Hex(facts.version.0.into()),
+        channels: facts.channels.into(),
+        transfer_limit: facts.max_transfer.into(),
+        capabilities: Hex(capabilities.into()),
+    });
+    Ok(facts)
+}
+
+/// How the function interrupts, from the resources it was given (R53, R54).
+fn assigned(identity: &Identity, channels: u8, resources: Resources<'_>) -> InterruptKind {
+    let (mut messages, mut lines) = (0u32, 0u32);
+    for resource in resources.iter() {
+        if let Resource::Interrupt(interrupt) = resource {
+            let count = if interrupt.message { &mut messages } else { &mut lines };
+            *count = count.saturating_add(1);
+        }
+    }
+    let msix = matches!(identity.device.platform.messages, Messages::Msix { .. });
+    let (kind, name) = match (messages, lines) {
+        (0, 0) => (InterruptKind::None, events::InterruptKind::None),
+        (0, _) => (InterruptKind::Shared, events::InterruptKind::Line),
+        (_, _) if msix && messages >= channels.into() => {
+            (InterruptKind::PerChannel, events::InterruptKind::MsiX)
+        }
+        (_, _) => (InterruptKind::Shared, events::InterruptKind::Msi),
+    };
+    TRACE.write(Event::InterruptsAssigned {
+        kind: name,
+        messages: messages.into(),
+        channels: channels.into(),
+    });
+    kind
+}
+
+/// Says which step failed; gives the status back.
+fn failed(step: BringUp, status: Status, detail: u64) -> Status {
+    TRACE.write(Event::BringUpFailed { step, status: status.into(), detail: Hex(detail) });
+    status
+}
+
+/// Says why a channel could not be brought up or shut down; gives the status.
+fn not_up(channel: u64, error: BringUpError) -> Status {
+    match error {
+        BringUpError::Gone => {
+            TRACE.write(Event::RegisterDefaulted { registers: Hex(channel) });
+            Status::NO_SUCH_DEVICE
+        }
+        BringUpError::ResetExpired => {
+            let microseconds = limits::RESET_US.into();
+            TRACE.write(Event::ResetTimedOut { channel, microseconds, status: Hex(0) });
+            failed(BringUp::Reset, Status::IO_TIMEOUT, channel)
+        }
+    }
+}
+
+fn trace_trouble(channel: u64, trouble: Trouble) {
+    if trouble.was_running || !trouble.errors.is_empty() || !trouble.internal_errors.is_empty() {
+        TRACE.write(Event::LeftoversCleared {
+            channel,
+            errors: Hex(trouble.errors.0.into()),
+            internal_errors: Hex(trouble.internal_errors.0.into()),
+            was_running: trouble.was_running.into(),
+        });
+    }
+    if trouble.did_not_suspend {
+        let microseconds = limits::SUSPEND_US.into();
+        TRACE.write(Event::StopTimedOut { channel, microseconds, status: Hex(0) });
+    }
+    if trouble.config_unreachable {
+        TRACE.write(Event::ErrorsUnreachable { channel });
+    }
+}
+
+fn trace_self_test(channel: u64, error: SelfTestError) {
+    let (status, errors, offset) = match error {
+        SelfTestError::Refused(_) | SelfTestError::NoInterrupt => (0, 0, 0),
+        SelfTestError::NotCompleted { status, error } => (status, error.0, 0),
+        SelfTestError::WrongData { offset } => (0, 0, offset),
+    };
+    TRACE.write(Event::SelfTestFailed {
+        channel,
+        status: Hex(status),
+        errors: Hex(errors.into()),
+        offset: offset.into(),
+    });
+    if error == SelfTestError::NoInterrupt {
+        TRACE.write(Event::InterruptMissing { channel });
+    }
+}

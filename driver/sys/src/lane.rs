@@ -1,0 +1,563 @@
+//! One channel with its owner, its lock and its DPC.
+//!
+//! | What | Protected by |
+//! |---|---|
+//! | channel, registers, owner | the lane's spin lock; nothing is called with it held but ioat-core |
+//! | owner as the interrupt service routine sees it | [`Published`]: atomics, and a count of visitors |
+//! | a procedure at PASSIVE_LEVEL | the channel is lent to it; whoever comes meanwhile is refused |
+
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::ptr;
+
+use ioat_core::channel::CompletionWord;
+use ioat_core::self_test::{self, Scratch, SelfTestError};
+use ioat_core::{BringUpError, Channel, Clock, Hardware, Outcome, Patience, Refusal, Report, State, Trouble};
+use ioat_regs::{ChanErr, ChanSts};
+use netdma_abi::ChannelHandle;
+use netdma_events::{Event, Hex, Sink};
+use nt::dpc::Dpc;
+use nt::irql::{AtMostDispatch, Device, Dispatch, Passive};
+use nt::pool::Arc;
+use nt::processor::Number;
+use nt::spin_lock::SpinLock;
+use nt::time::{self, Duration};
+use nt::worker::Worker;
+use nt::{Result, Status};
+
+use crate::window::{Sleep, Stall, Window};
+use crate::{TAG, TRACE, netdma};
+
+/// One channel: what netdma.sys is given as channel context.
+#[derive(Debug)]
+pub struct Lane {
+    core: Arc<Core>,
+    dpc: Arc<Dpc<Arc<Core>>>,
+    worker: Worker<(Arc<Core>, Arc<Dpc<Arc<Core>>>)>,
+}
+
+/// What the lane shares with its DPC and its worker.
+#[derive(Debug)]
+struct Core {
+    number: u8,
+    state: SpinLock<Inner>,
+    published: Published,
+    /// Processor for the message, as the interface asked ([`NOWHERE`]: it did not). System-wide index.
+    wished: AtomicU32,
+    /// Processor at which the channel's message arrives ([`NOWHERE`]: at several, or there is none).
+    message: AtomicU32,
+    /// Processor that the DPC is targeted at.
+    target: AtomicU32,
+    /// Interrupts taken, for the self-test and the debugger.
+    interrupts: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    channel: Option<Channel>,
+    window: Option<Arc<Window>>,
+    owner: Option<Owner>,
+    /// Grows with each allocation and each free: a DPC that was queued for an earlier owner finds out.
+    generation: u64,
+}
+
+/// Whom the channel is allocated to.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    handle: ChannelHandle,
+    word: &'static CompletionWord,
+}
+
+/// No processor.
+pub const NOWHERE: u32 = u32::MAX;
+
+/// What a report is about.
+#[derive(Debug, Clone, Copy)]
+struct Visit {
+    generation: u64,
+    handle: ChannelHandle,
+}
+
+impl Lane {
+    /// A channel that nobody owns, on a device that has not started.
+    ///
+    /// # Errors
+    /// Memory or a thread could not be had.
+    pub fn new(number: u8, irql: &Passive) -> Result<Self> {
+        let core = Arc::new(
+            TAG,
+            Core {
+                number,
+                state: SpinLock::new(Inner { channel: None, window: None, owner: None, generation: 0 }),
+                published: Published::new(),
+                wished: AtomicU32::new(NOWHERE),
+                message: AtomicU32::new(NOWHERE),
+                target: AtomicU32::new(NOWHERE),
+                interrupts: AtomicU64::new(0),
+            },
+        )?;
+        let dpc = Arc::new(TAG, Dpc::new(TAG, core.clone(), |core, irql| core.deferred(irql))?)?;
+        let worker = Worker::new(
+            TAG,
+            (core.clone(), dpc.clone()),
+            |(core, dpc), irql| {
+                core.finish_stopping(irql);
+                dpc.queue();
+            },
+            irql,
+        )?;
+        Ok(Self { core, dpc, worker })
+    }
+
+    /// The processor that the interface wants the channel's message at.
+    pub fn wish(&self, processor: u32) {
+        self.core.wished.store(processor, Ordering::Relaxed);
+    }
+
+    /// What [`wish`](Self::wish) was told, if anything.
+    pub fn wished(&self) -> Option<u32> {
+        somewhere(&self.core.wished)
+    }
+
+    /// The processor at which the channel's message arrives, when it is one.
+    pub fn set_message(&self, processor: Option<u32>) {
+        self.core.message.store(processor.unwrap_or(NOWHERE), Ordering::Release);
+    }
+
+    /// What [`set_message`](Self::set_message) was told.
+    pub fn message(&self) -> Option<u32> {
+        somewhere(&self.core.message)
+    }
+
+    /// The channel's number in its function.
+    pub fn number(&self) -> u8 {
+        self.core.number
+    }
+
+    // ---- The device's life
+
+    /// The device has started: its registers are there.
+    pub fn open(&self, window: Arc<Window>, facts: ioat_core::Engine, irql: &mut Passive) {
+        let mut state = self.core.state.lock(irql);
+        state.channel = Some(Channel::new(facts, self.core.number));
+        state.window = Some(window);
+    }
+
+    /// The registers go.
+    pub fn close(&self, irql: &mut Passive) {
+        let mut state = self.core.state.lock(irql);
+        state.channel = None;
+        let window = state.window.take();
+        // Unmapping belongs outside the lock.
+        drop(state);
+        drop(window);
+    }
+
+    /// Brings the channel up in whatever state it is, an allocation included.
+    ///
+    /// # Errors
+    /// The device has left, or does not finish a reset.
+    pub fn bring_up(&self, irql: &mut Passive) -> core::result::Result<Trouble, BringUpError> {
+        self.core
+            .slowly(irql, |channel, hardware, _| channel.bring_up(hardware))
+            .unwrap_or(Err(BringUpError::Gone))
+    }
+
+    /// Proves the channel by a copy, on a channel of its own over the same registers, and brings it up again. Nobody
+    /// uses the channel meanwhile: it is not offered yet, or told to be powered down.
+    ///
+    /// # Errors
+    /// The channel does not work.
+    pub fn self_test(
+        &self,
+        scratch: &Scratch<'_>,
+        interrupts: bool,
+        irql: &mut Passive,
+    ) -> core::result::Result<(), SelfTestError> {
+        let before = self.core.interrupts.load(Ordering::Acquire);
+        let interrupted = interrupts.then_some(|| self.core.interrupts.load(Ordering::Acquire) != before);
+        self.core
+            .slowly(irql, |channel, hardware, _| {
+                let result = self_test::run(&mut channel.clone(), hardware, scratch, interrupted);
+                match (result, channel.bring_up(hardware)) {
+                    (Ok(()), Err(_)) => Err(SelfTestError::Refused(Refusal::Gone)),
+                    (result, _) => result,
+                }
+            })
+            .unwrap_or(Err(SelfTestError::Refused(Refusal::Stopping)))
+    }
+
+    /// Leaves the channel quiet.
+    ///
+    /// # Errors
+    /// The device has left, or does not finish a reset.
+    pub fn shut_down(&self, irql: &mut Passive) -> core::result::Result<(), BringUpError> {
+        self.core.wait_until_settled(irql);
+        self.core.slowly(irql, |channel, hardware, _| channel.shut_down(hardware)).unwrap_or(Ok(()))
+    }
+
+    /// The device has left: the DPC reports it to the owner.
+    pub fn remove(&self, irql: &mut Passive) {
+        let mut state = self.core.state.lock(irql);
+        let Inner { channel: Some(channel), owner, .. } = &mut *state else { return };
+        channel.remove(owner.map(|owner| owner.word));
+        drop(state);
+        self.dpc.queue();
+    }
+
+    // ---- The interface's calls
+
+    /// Takes the channel for an owner. `false`: it is taken already.
+    ///
+    /// # Errors
+    /// The channel cannot be brought to rest.
+    pub fn allocate(
+        &self,
+        handle: ChannelHandle,
+        word: &'static CompletionWord,
+        completion: u64,
+        processor: u32,
+        irql: &mut impl AtMostDispatch,
+    ) -> Result<bool> {
+        let number = Number::from_index(processor)?;
+        let mut state = self.core.state.lock(irql);
+        let Inner { channel: Some(channel), window: Some(window), owner: owner @ None, generation } = &mut *state
+        else {
+            return Ok(false);
+        };
+        channel.attach(&window.hardware(Stall), completion).map_err(|_refusal| Status::UNSUCCESSFUL)?;
+        *owner = Some(Owner { handle, word });
+        *generation = generation.wrapping_add(1);
+        self.dpc.set_target(number)?;
+        self.core.target.store(processor, Ordering::Release);
+        self.core.published.put(handle, word);
+        Ok(true)
+    }
+
+    /// Gives the channel back. Afterwards the handle is used by nobody: neither by the service routine, nor, when the
+    /// caller is at PASSIVE_LEVEL, by a DPC. At DISPATCH_LEVEL a DPC on another processor may just have found the
+    /// owner; netdma.sys then refuses the handle, which is stale.
+    pub fn free(&self, irql: &mut impl AtMostDispatch) {
+        // A stop that is still being finished has the completion word.
+        if let Some(mut passive) = Passive::check() {
+            self.core.wait_until_settled(&mut passive);
+        }
+        let mut state = self.core.state.lock(irql);
+        if let Inner { channel: Some(channel), window: Some(window), .. } = &mut *state {
+            channel.detach(&window.hardware(Stall));
+        }
+        state.owner = None;
+        state.generation = state.generation.wrapping_add(1);
+        drop(state);
+        self.core.published.take_back();
+        if let Some(passive) = Passive::check() {
+            nt::dpc::flush(&passive);
+        }
+    }
+
+    /// Runs a command of the hot path under the lane's lock.
+    ///
+    /// # Errors
+    /// UNSUCCESSFUL when the channel refuses (R123, R138).
+    #[inline]
+    pub fn quickly(
+        &self,
+        irql: &mut impl AtMostDispatch,
+        command: impl FnOnce(
+            &mut Channel,
+            &Hardware<'_, Window, Window, Stall>,
+            &CompletionWord,
+        ) -> core::result::Result<Outcome, Refusal>,
+    ) -> Result<Outcome> {
+        let mut state = self.core.state.lock(irql);
+        let Inner { channel: Some(channel), window: Some(window), owner: Some(owner), .. } = &mut *state else {
+            return Err(Status::UNSUCCESSFUL);
+        };
+        let result = command(channel, &window.hardware(Stall), owner.word);
+        match result {
+            Ok(outcome) => Ok(outcome),
+            Err(refusal) => {
+                let unreported = channel.wants_report();
+                if refusal == Refusal::Expired {
+                    self.worker.ask(state.irql());
+                }
+                drop(state);
+                self.refused(refusal, Patience::DISPATCH);
+                if unreported {
+                    self.dpc.queue();
+                }
+                Err(Status::UNSUCCESSFUL)
+            }
+        }
+    }
+
+    /// Runs a control command: at PASSIVE_LEVEL without the lock and with all the time it may take, else under the
+    /// lock and within 50 µs (D18).
+    ///
+    /// # Errors
+    /// UNSUCCESSFUL when the channel refuses or does not stop (R275).
+    pub fn control(
+        &self,
+        irql: &mut impl AtMostDispatch,
+        command: ControlCommand,
+    ) -> Result<Outcome> {
+        let Some(mut passive) = Passive::check() else {
+            return self.quickly(irql, |channel, hardware, word| command.run(channel, hardware, word));
+        };
+        let result = self
+            .core
+            .slowly(&mut passive, |channel, hardware, word| match word {
+                Some(word) => command.run(channel, hardware, word),
+                None => Err(Refusal::NotStarted),
+            })
+            .unwrap_or(Err(Refusal::Stopping));
+        // A DPC that came meanwhile found the channel lent, and did not re-arm it.
+        self.dpc.queue();
+        result.map_err(|refusal| {
+            if refusal == Refusal::Expired {
+                self.worker.ask(&passive);
+            }
+            self.refused(refusal, Patience::PASSIVE);
+            Status::UNSUCCESSFUL
+        })
+    }
+
+    fn refused(&self, refusal: Refusal, patience: Patience) {
+        if refusal == Refusal::Expired {
+            TRACE.write(Event::StopTimedOut {
+                channel: self.core.number.into(),
+                microseconds: patience.stop_us.saturating_add(patience.reset_us).into(),
+                status: Hex(0),
+            });
+        }
+    }
+
+    // ---- Interrupts
+
+    /// The channel has interrupted: tells the interface, and has the DPC run where it says (R200, R202).
+    pub fn interrupted(&self, irql: &Device) {
+        let core = &self.core;
+        core.interrupts.fetch_add(1, Ordering::AcqRel);
+        let target = core.target.load(Ordering::Acquire);
+        let asked = core.published.visit(|handle, word| {
+            let word = ChanSts(word.load(Ordering::Acquire));
+            let armed = word.state() == Some(ioat_regs::State::Armed);
+            netdma::isr(handle, if armed { 0 } else { word.address() }, target, irql)
+        });
+        let Some(asked) = asked else { return };
+        if asked != target
+            && let Ok(number) = Number::from_index(asked)
+            && self.dpc.set_target(number).is_ok()
+        {
+            core.target.store(asked, Ordering::Release);
+        }
+        self.dpc.queue();
+    }
+}
+
+/// The commands that may have to wait for the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ControlCommand {
+    /// `SuspendDma`.
+    Suspend,
+    /// `ResumeDma`.
+    Resume,
+    /// `AbortDma`.
+    Abort,
+    /// `ResetChannel`.
+    Reset,
+}
+
+impl ControlCommand {
+    fn run<C: Clock>(
+        self,
+        channel: &mut Channel,
+        hardware: &Hardware<'_, Window, Window, C>,
+        word: &CompletionWord,
+    ) -> core::result::Result<Outcome, Refusal> {
+        match self {
+            Self::Suspend => channel.suspend(hardware, word),
+            Self::Resume => channel.resume(hardware),
+            Self::Abort => channel.abort(hardware, word),
+            Self::Reset => channel.reset(hardware, word),
+        }
+    }
+}
+
+impl Core {
+    /// The DPC: report what is done, re-arm, report what was done in between (H29).
+    fn deferred(&self, irql: &Dispatch) {
+        let first = self.ask(irql, None, |channel, hardware, word| channel.service(hardware, word));
+        let Some((visit, report)) = first else { return };
+        self.tell(visit, report, irql);
+        let second =
+            self.ask(irql, Some(visit.generation), |channel, hardware, word| channel.rearm(hardware, word));
+        if let Some((visit, report)) = second {
+            self.tell(visit, report, irql);
+        }
+    }
+
+    /// Asks the channel under the lock, if it has an owner, and still the one of `generation` if that is given.
+    fn ask(
+        &self,
+        irql: &Dispatch,
+        generation: Option<u64>,
+        question: impl FnOnce(&mut Channel, &Hardware<'_, Window, Window, Stall>, &CompletionWord) -> Report,
+    ) -> Option<(Visit, Report)> {
+        let mut state = self.state.lock_at_dispatch(irql);
+        let Inner { channel: Some(channel), window: Some(window), owner: Some(owner), generation: now } = &mut *state
+        else {
+            return None;
+        };
+        if generation.is_some_and(|expected| expected != *now) {
+            return None;
+        }
+        let report = question(channel, &window.hardware(Stall), owner.word);
+        let visit = Visit { generation: *now, handle: owner.handle };
+        let (state_now, error) = (channel.state(), channel.last_error());
+        let last = ChanSts(owner.word.load(Ordering::Acquire)).address();
+        drop(state);
+        if report == Report::Stopped {
+            self.trace_stop(state_now, error, last);
+        }
+        Some((visit, report))
+    }
+
+    /// Tells the interface, with no lock held (D11, R257).
+    fn tell(&self, visit: Visit, report: Report, irql: &Dispatch) {
+        match report {
+            Report::Nothing => {}
+            Report::Completed(last) => netdma::interrupt_dpc(visit.handle, last, irql),
+            Report::Stopped => netdma::interrupt_dpc(visit.handle, 0, irql),
+        }
+    }
+
+    fn trace_stop(&self, state: State, error: ChanErr, completed: u64) {
+        let channel = u64::from(self.number);
+        match state {
+            State::Gone => TRACE.write(Event::RegisterDefaulted { registers: Hex(channel) }),
+            State::Lost => {
+                TRACE.write(Event::ResetTimedOut { channel, microseconds: 0, status: Hex(error.0.into()) });
+            }
+            _ => TRACE.write(Event::EngineError {
+                channel,
+                errors: Hex(error.0.into()),
+                completed: Hex(completed),
+            }),
+        }
+    }
+
+    /// Runs a procedure of PASSIVE_LEVEL on the channel without the lock. `None` when there is no channel, or somebody
+    /// else has it.
+    fn slowly<T>(
+        &self,
+        irql: &mut Passive,
+        procedure: impl FnOnce(&mut Channel, &Hardware<'_, Window, Window, Sleep<'_>>, Option<&CompletionWord>) -> T,
+    ) -> Option<T> {
+        let (mut channel, window, word) = {
+            let mut state = self.state.lock(irql);
+            let Inner { channel: Some(channel), window: Some(window), owner, .. } = &mut *state else {
+                return None;
+            };
+            (channel.lend()?, window.clone(), owner.map(|owner| owner.word))
+        };
+        let result = procedure(&mut channel, &window.hardware(Sleep(irql)), word);
+        self.put_back(channel, irql);
+        Some(result)
+    }
+
+    fn put_back(&self, lent: Channel, irql: &mut Passive) {
+        let mut state = self.state.lock(irql);
+        if let Inner { channel: Some(channel), window: Some(window), .. } = &mut *state {
+            channel.take_back(&window.hardware(Stall), lent);
+        }
+    }
+
+    /// The worker: finishes what did not stop within 50 µs.
+    fn finish_stopping(&self, irql: &mut Passive) {
+        let (mut channel, window) = {
+            let state = self.state.lock(irql);
+            let Inner { channel: Some(channel), window: Some(window), .. } = &*state else { return };
+            if channel.state() != State::Stopping {
+                return;
+            }
+            (channel.clone(), window.clone())
+        };
+        channel.finish_stopping(&window.hardware(Sleep(irql)));
+        self.put_back(channel, irql);
+    }
+
+    /// Waits until nobody has the channel. A procedure lasts 300 ms at most.
+    fn wait_until_settled(&self, irql: &mut Passive) {
+        /// In milliseconds: what the longest procedure takes, and as much again.
+        const LIMIT: u32 = 600;
+        for _ in 0..LIMIT {
+            let stopping = {
+                let state = self.state.lock(irql);
+                state.channel.as_ref().is_some_and(|channel| channel.state() == State::Stopping)
+            };
+            if !stopping {
+                return;
+            }
+            time::sleep(Duration::from_millis(1), irql);
+        }
+    }
+}
+
+/// The owner, as the interrupt service routine sees it, which can take no lock that is held at DISPATCH_LEVEL.
+#[derive(Debug)]
+struct Published {
+    /// The interface's handle; zero is no owner.
+    handle: AtomicUsize,
+    word: AtomicPtr<CompletionWord>,
+    /// Service routines that may be using the two.
+    visitors: AtomicU32,
+}
+
+impl Published {
+    const fn new() -> Self {
+        Self {
+            handle: AtomicUsize::new(0),
+            word: AtomicPtr::new(ptr::null_mut()),
+            visitors: AtomicU32::new(0),
+        }
+    }
+
+    /// Makes the owner known. The word is there before the handle says so.
+    fn put(&self, handle: ChannelHandle, word: &'static CompletionWord) {
+        self.word.store(ptr::from_ref(word).cast_mut(), Ordering::SeqCst);
+        self.handle.store(handle.0, Ordering::SeqCst);
+    }
+
+    /// Takes the owner back, and waits until no service routine uses it any more: these wait for nobody and are over
+    /// within microseconds. Visitors announce themselves before they look, so either they find nothing or we find
+    /// them.
+    fn take_back(&self) {
+        self.handle.store(0, Ordering::SeqCst);
+        while self.visitors.load(Ordering::SeqCst) != 0 {
+            time::stall(Duration::from_micros(1));
+        }
+        self.word.store(ptr::null_mut(), Ordering::SeqCst);
+    }
+
+    /// Calls `act` with the owner, if there is one.
+    #[allow(unsafe_code, reason = "the completion word crosses from the entry points to the service routine")]
+    fn visit<T>(&self, act: impl FnOnce(ChannelHandle, &CompletionWord) -> T) -> Option<T> {
+        self.visitors.fetch_add(1, Ordering::SeqCst);
+        let handle = self.handle.load(Ordering::SeqCst);
+        let answer = if handle == 0 {
+            None
+        } else {
+            let word = self.word.load(Ordering::SeqCst);
+            // SAFETY: a handle means that `put` has stored the word before it and that `take_back`, which comes before
+            // the interface takes the word's memory back, waits for this visit to end.
+            unsafe { word.as_ref() }.map(|word| act(ChannelHandle(handle), word))
+        };
+        self.visitors.fetch_sub(1, Ordering::SeqCst);
+        answer
+    }
+}
+
+fn somewhere(processor: &AtomicU32) -> Option<u32> {
+    let processor = processor.load(Ordering::Acquire);
+    (processor != NOWHERE).then_some(processor)
+}

@@ -233,7 +233,7 @@ impl Channel {
         match answer(self.state, Command::Abort) {
             Answer::Halt => {}
             Answer::Already => return Ok(Outcome::Stopped(self.seen.address())),
-            Answer::Refuse(refusal) => return Err(refusal),
+            Answer::Refuse(refusal) => return Err(self.report_again(refusal)),
             _ => return Err(Refusal::NotStarted),
         }
         let status = self.halt_engine(hardware).map_err(|error| self.not_stopped(error))?;
@@ -255,7 +255,7 @@ impl Channel {
     ) -> Result<Outcome, Refusal> {
         match answer(self.state, Command::Reset) {
             Answer::Reset => {}
-            Answer::Refuse(refusal) => return Err(refusal),
+            Answer::Refuse(refusal) => return Err(self.report_again(refusal)),
             _ => return Err(Refusal::NotStarted),
         }
         let cut = matches!(self.state, State::Running | State::Suspended);
@@ -441,6 +441,15 @@ impl Channel {
         self.unreported = self.completion.is_some();
         self.state = State::Gone;
         Refusal::Gone
+    }
+
+    /// After a refused abort or reset the interface waits to hear that the channel has stopped. One that has stopped
+    /// for good says it again.
+    fn report_again(&mut self, refusal: Refusal) -> Refusal {
+        if matches!(refusal, Refusal::Lost | Refusal::Gone) {
+            self.unreported = self.completion.is_some();
+        }
+        refusal
     }
 
     fn not_stopped(&mut self, error: StopError) -> Refusal {

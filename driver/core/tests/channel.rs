@@ -238,6 +238,10 @@ fn a_reset_that_never_ends_takes_the_function_off_the_bus() {
         assert_eq!(channel.service(hardware, &word), Report::Stopped);
         assert_eq!(word.load(Ordering::Relaxed), 3);
         assert_eq!(channel.start(hardware, &word, RING, 1), Err(Refusal::Lost));
+        assert_eq!(channel.service(hardware, &word), Report::Nothing);
+        // Whoever asks for an end is told again that it has come.
+        assert_eq!(channel.reset(hardware, &word), Err(Refusal::Lost));
+        assert_eq!(channel.service(hardware, &word), Report::Stopped);
     });
 }
 

@@ -19,7 +19,7 @@ use ioat_core::self_test::{Scratch, ScratchPage, SelfTestError};
 use ioat_core::service::set_interrupts;
 use ioat_core::{BringUpError, Identity, InterruptKind, Registers, Trouble};
 use ioat_regs::device::Messages;
-use ioat_regs::{config, channel, general, limits};
+use ioat_regs::{channel, config, general, limits};
 use netdma_abi::{NotificationCode, PhysicalAddress, ProviderAttributes, ProviderHandle};
 use netdma_events::{self as events, BringUp, Event, Hex, Sink};
 use nt::irql::Passive;
@@ -32,7 +32,6 @@ use nt::{Result, Status, mmio, pci};
 
 use crate::engine::Engine;
 use crate::interrupt::EngineInterrupt;
-use crate::lane::Lane;
 use crate::window::Window;
 use crate::{TAG, TRACE, entry_points, netdma};
 
@@ -88,7 +87,8 @@ impl IoatDevice {
         let mut interrupts = [None; limits::MAX_CHANNELS as usize];
         for (number, interrupt) in (0..count).zip(interrupts.iter_mut()) {
             let created = device.create_interrupt(EngineInterrupt::new(engine.clone(), number), irql);
-            *interrupt = Some(created.map_err(|status| failed(BringUp::CreateInterrupts, status, number.into()))?);
+            *interrupt =
+                Some(created.map_err(|status| failed(BringUp::CreateInterrupts, status, number.into()))?);
         }
 
         let pdo = device.physical_device()?;
@@ -100,7 +100,8 @@ impl IoatDevice {
 
         for (lane, interrupt) in engine.lanes.iter().zip(interrupts) {
             if let (Some(processor), Some(interrupt)) = (lane.wished(), interrupt) {
-                let targeted = Number::from_index(processor).and_then(|number| interrupt.target(number, irql));
+                let targeted =
+                    Number::from_index(processor).and_then(|number| interrupt.target(number, irql));
                 if let Err(status) = targeted {
                     TRACE.write(Event::AffinityRefused {
                         channel: lane.number().into(),

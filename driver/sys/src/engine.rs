@@ -1,7 +1,7 @@
 //! What the entry points and interrupts of one device share.
 
-use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use ioat_core::{Identity, InterruptKind};
 use nt::irql::Passive;
@@ -61,7 +61,13 @@ impl Engine {
     }
 
     /// The device has started: its registers, how it interrupts, and how many channels it has.
-    pub fn open(&self, window: &Arc<Window>, facts: ioat_core::Engine, kind: InterruptKind, irql: &mut Passive) {
+    pub fn open(
+        &self,
+        window: &Arc<Window>,
+        facts: ioat_core::Engine,
+        kind: InterruptKind,
+        irql: &mut Passive,
+    ) {
         for lane in self.lanes.iter().take(facts.channels.into()) {
             lane.open(window.clone(), facts, irql);
         }

@@ -99,23 +99,21 @@ unsafe extern "system" fn allocate_dma_channel(
 ) -> NtStatus {
     // SAFETY: the provider context, by the contract of this module.
     let Some(engine) = (unsafe { context.cast::<Engine>().as_ref() }) else { return STATUS_UNSUCCESSFUL };
-    // SAFETY: null, or the caller's structure for the length of the call: revision 1 is the part that every caller
-    // has.
-    let Some(common) = (unsafe { parameters.cast::<ChannelParametersRevision1>().as_mut() }) else {
+    // SAFETY: null, or the caller's structure for the length of the call: revision 1 is the part that every caller has.
+    let Some(common) = (unsafe { parameters.cast::<ChannelParametersRevision1>().as_ref() }).copied() else {
         return STATUS_UNSUCCESSFUL;
     };
-    if channel_context.is_null() || usize::from(common.size) < SIZEOF_CHANNEL_PARAMETERS_REVISION_1 {
+    let size = usize::from(common.size);
+    if channel_context.is_null() || size < SIZEOF_CHANNEL_PARAMETERS_REVISION_1 {
         return STATUS_UNSUCCESSFUL;
     }
-    let extended = if common.revision >= CHANNEL_REVISION_2
-        && usize::from(common.size) >= SIZEOF_CHANNEL_PARAMETERS_REVISION_2
-    {
-        // SAFETY: revision and size say that the member is there (Q3).
-        let set = unsafe { (&raw const (*parameters).processor_affinity_mask_ex).read() };
-        Some((set.group, set.mask as u64))
+    let extended = if common.revision >= CHANNEL_REVISION_2 && size >= SIZEOF_CHANNEL_PARAMETERS_REVISION_2 {
+        // SAFETY: revision and size say that the whole structure is there (Q3).
+        unsafe { parameters.as_ref() }.map(|whole| whole.processor_affinity_mask_ex)
     } else {
         None
-    };
+    }
+    .map(|set| (set.group, set.mask as u64));
     let allowed =
         Allowed::from_parameters(engine.identity.registered, common.processor_affinity_mask, extended);
 
@@ -147,7 +145,11 @@ unsafe extern "system" fn allocate_dma_channel(
             match lane.allocate(channel, word, completion, processor, &mut irql) {
                 Ok(false) => {}
                 Ok(true) => {
-                    common.cpu_number = processor;
+                    // SAFETY: the caller's structure, as above.
+                    if let Some(answer) = unsafe { parameters.cast::<ChannelParametersRevision1>().as_mut() }
+                    {
+                        answer.cpu_number = processor;
+                    }
                     // SAFETY: not null, and the caller's place for the answer.
                     unsafe { channel_context.write(core::ptr::from_ref(lane).cast_mut().cast()) };
                     return STATUS_SUCCESS;
@@ -180,9 +182,11 @@ unsafe extern "system" fn start_dma(
     let Some(lane) = (unsafe { context.cast::<Lane>().as_ref() }) else { return STATUS_UNSUCCESSFUL };
     // SAFETY: the interface calls at DISPATCH_LEVEL or below (R253), and this function makes the only token.
     let mut irql = unsafe { UpToDispatch::assume() };
-    status(lane.quickly(&mut irql, |channel, hardware, word| {
-        channel.start(hardware, word, first_address.0, count)
-    }))
+    status(
+        lane.quickly(&mut irql, |channel, hardware, word| {
+            channel.start(hardware, word, first_address.0, count)
+        }),
+    )
 }
 
 /// `ProviderAppendDma` (R129 to R141).
@@ -196,7 +200,9 @@ unsafe extern "system" fn append_dma(
     let Some(lane) = (unsafe { context.cast::<Lane>().as_ref() }) else { return STATUS_UNSUCCESSFUL };
     // SAFETY: the interface calls at DISPATCH_LEVEL or below (R253), and this function makes the only token.
     let mut irql = unsafe { UpToDispatch::assume() };
-    status(lane.quickly(&mut irql, |channel, hardware, _word| channel.append(hardware, first_address.0, count)))
+    status(
+        lane.quickly(&mut irql, |channel, hardware, _word| channel.append(hardware, first_address.0, count)),
+    )
 }
 
 /// `ProviderSuspendDma` (R173 to R176, R182): the address itself goes to the place that is typed as a pointer (Q7).

@@ -1,6 +1,5 @@
 //! The interrupt service routine: whose interrupt it is, and the channel's DPC (H29, H30).
 
-
 use ioat_core::InterruptKind;
 use ioat_core::service::claim_shared;
 use netdma_events::{Event, Hex, Sink};
@@ -46,7 +45,10 @@ impl wdf::Interrupt for EngineInterrupt {
                     }
                 }
                 if !owned {
-                    TRACE.write(Event::SpuriousInterrupt { attention: Hex(attention.into()), control: Hex(0) });
+                    TRACE.write(Event::SpuriousInterrupt {
+                        attention: Hex(attention.into()),
+                        control: Hex(0),
+                    });
                 }
             }
             InterruptKind::None => return false,

@@ -6,8 +6,8 @@
 //! | owner as the interrupt service routine sees it | [`Published`]: atomics, and a count of visitors |
 //! | a procedure at PASSIVE_LEVEL | the channel is lent to it; whoever comes meanwhile is refused |
 
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use ioat_core::channel::CompletionWord;
 use ioat_core::self_test::{self, Scratch, SelfTestError};
@@ -20,6 +20,7 @@ use nt::irql::{AtMostDispatch, Device, Dispatch, Passive};
 use nt::pool::Arc;
 use nt::processor::Number;
 use nt::spin_lock::SpinLock;
+use nt::thread;
 use nt::time::{self, Duration};
 use nt::worker::Worker;
 use nt::{Result, Status};
@@ -31,9 +32,12 @@ use crate::{TAG, TRACE, netdma};
 #[derive(Debug)]
 pub struct Lane {
     core: Arc<Core>,
-    dpc: Arc<Dpc<Arc<Core>>>,
-    worker: Worker<(Arc<Core>, Arc<Dpc<Arc<Core>>>)>,
+    dpc: Arc<Deferred>,
+    worker: Worker<(Arc<Core>, Arc<Deferred>)>,
 }
+
+/// A lane's DPC: at DISPATCH_LEVEL, on the processor that the interface names.
+type Deferred = Dpc<Arc<Core>>;
 
 /// What the lane shares with its DPC and its worker.
 #[derive(Debug)]
@@ -220,7 +224,8 @@ impl Lane {
     ) -> Result<bool> {
         let number = Number::from_index(processor)?;
         let mut state = self.core.state.lock(irql);
-        let Inner { channel: Some(channel), window: Some(window), owner: owner @ None, generation } = &mut *state
+        let Inner { channel: Some(channel), window: Some(window), owner: owner @ None, generation } =
+            &mut *state
         else {
             return Ok(false);
         };
@@ -269,7 +274,8 @@ impl Lane {
         ) -> core::result::Result<Outcome, Refusal>,
     ) -> Result<Outcome> {
         let mut state = self.core.state.lock(irql);
-        let Inner { channel: Some(channel), window: Some(window), owner: Some(owner), .. } = &mut *state else {
+        let Inner { channel: Some(channel), window: Some(window), owner: Some(owner), .. } = &mut *state
+        else {
             return Err(Status::UNSUCCESSFUL);
         };
         let result = command(channel, &window.hardware(Stall), owner.word);
@@ -295,11 +301,7 @@ impl Lane {
     ///
     /// # Errors
     /// UNSUCCESSFUL when the channel refuses or does not stop (R275).
-    pub fn control(
-        &self,
-        irql: &mut impl AtMostDispatch,
-        command: ControlCommand,
-    ) -> Result<Outcome> {
+    pub fn control(&self, irql: &mut impl AtMostDispatch, command: ControlCommand) -> Result<Outcome> {
         let Some(mut passive) = Passive::check() else {
             return self.quickly(irql, |channel, hardware, word| command.run(channel, hardware, word));
         };
@@ -404,7 +406,8 @@ impl Core {
         question: impl FnOnce(&mut Channel, &Hardware<'_, Window, Window, Stall>, &CompletionWord) -> Report,
     ) -> Option<(Visit, Report)> {
         let mut state = self.state.lock_at_dispatch(irql);
-        let Inner { channel: Some(channel), window: Some(window), owner: Some(owner), generation: now } = &mut *state
+        let Inner { channel: Some(channel), window: Some(window), owner: Some(owner), generation: now } =
+            &mut *state
         else {
             return None;
         };
@@ -451,7 +454,11 @@ impl Core {
     fn slowly<T>(
         &self,
         irql: &mut Passive,
-        procedure: impl FnOnce(&mut Channel, &Hardware<'_, Window, Window, Sleep<'_>>, Option<&CompletionWord>) -> T,
+        procedure: impl FnOnce(
+            &mut Channel,
+            &Hardware<'_, Window, Window, Sleep<'_>>,
+            Option<&CompletionWord>,
+        ) -> T,
     ) -> Option<T> {
         let (mut channel, window, word) = {
             let mut state = self.state.lock(irql);
@@ -498,7 +505,7 @@ impl Core {
             if !stopping {
                 return;
             }
-            time::sleep(Duration::from_millis(1), irql);
+            thread::sleep(Duration::from_millis(1), irql);
         }
     }
 }

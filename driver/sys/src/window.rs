@@ -3,6 +3,7 @@
 use ioat_core::{Clock, Hardware, Patience, PciConfig, Registers};
 use nt::irql::Passive;
 use nt::pool::Arc;
+use nt::thread;
 use nt::time::{self, Duration, Instant, LONGEST_STALL};
 use nt::{mmio, pci};
 
@@ -95,7 +96,7 @@ impl Clock for Sleep<'_> {
 
     fn pause_us(&self, us: u32) {
         let pause = Duration::from_micros(us.into());
-        if pause <= LONGEST_STALL { time::stall(pause) } else { time::sleep(pause, self.0) }
+        if pause <= LONGEST_STALL { time::stall(pause) } else { thread::sleep(pause, self.0) }
     }
 }
 

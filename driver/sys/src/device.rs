@@ -22,6 +22,7 @@ use ioat_regs::device::Messages;
 use ioat_regs::{channel, config, general, limits};
 use netdma_abi::{NotificationCode, PhysicalAddress, ProviderAttributes, ProviderHandle};
 use netdma_events::{self as events, BringUp, Event, Hex, Sink};
+use nt::dma::Adapter;
 use nt::irql::Passive;
 use nt::mutex::Mutex;
 use nt::page::Page;
@@ -214,12 +215,18 @@ impl wdf::Device for IoatDevice {
 
     fn d0_entry_post_interrupts_enabled(
         &self,
-        _device: DeviceHandle<'_, Self>,
+        device: DeviceHandle<'_, Self>,
         _previous: PowerState,
         irql: &mut Passive,
     ) -> Result {
         let running = self.running(irql)?;
-        self.self_test(&running, irql)?;
+        if let Err(status) = self.self_test(&running, irql) {
+            // With DMA remapping on, the test cannot pass, and nothing is wrong with the engine: netdma.sys then
+            // refuses the provider and says what to do (D17).
+            if !is_remapped(device, irql).unwrap_or(false) {
+                return Err(status);
+            }
+        }
         let Some(provider) = self.provider else { return Ok(()) };
         let was_started = core::mem::replace(&mut self.phase.lock(irql).started, true);
         let channels = running.facts.channels.into();
@@ -239,11 +246,10 @@ impl wdf::Device for IoatDevice {
         target: PowerState,
         irql: &mut Passive,
     ) -> Result {
+        let started = self.phase.lock(irql).started;
         if target == PowerState::D3Final || self.is_gone() {
             self.stop_provider(irql);
-        } else if let Some(provider) = self.provider
-            && self.phase.lock(irql).started
-        {
+        } else if let (true, Some(provider)) = (started, self.provider) {
             netdma::power(provider, NotificationCode::ProviderPowerDown, irql);
         }
         if let Ok(running) = self.running(irql)
@@ -352,6 +358,13 @@ fn probe(identity: &Identity, window: &Window) -> Result<ioat_core::Engine> {
         capabilities: Hex(capabilities.into()),
     });
     Ok(facts)
+}
+
+/// Whether the engine sees memory at other addresses than the processor does (D17).
+fn is_remapped(device: DeviceHandle<'_, IoatDevice>, irql: &Passive) -> Result<bool> {
+    let adapter = Adapter::new(TAG, &device.physical_device()?, limits::MAX_TRANSFER, irql)?;
+    let page = adapter.common_page(irql)?;
+    Ok(page.logical() != page.physical())
 }
 
 /// How the function interrupts, from the resources it was given (R53, R54).

@@ -229,10 +229,10 @@ impl Lane {
         else {
             return Ok(false);
         };
+        self.dpc.set_target(number)?;
         channel.attach(&window.hardware(Stall), completion).map_err(|_refusal| Status::UNSUCCESSFUL)?;
         *owner = Some(Owner { handle, word });
         *generation = generation.wrapping_add(1);
-        self.dpc.set_target(number)?;
         self.core.target.store(processor, Ordering::Release);
         self.core.published.put(handle, word);
         Ok(true)

@@ -1,20 +1,270 @@
-//! `cargo xtask drivers`: builds the driver images on a machine without Windows.
+//! `cargo xtask drivers`: builds the driver images on a machine without Windows. `cargo xtask check`: lints them.
+//!
+//! cargo does the work, with three things added on its command line: stand-ins in place of the two crates that need
+//! the WDK, a second lock file for them (the committed one is the one of Windows), and a way to `core` and `alloc`.
+//! docs/building.md tells more.
 
 use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
 
 use crate::arguments::Arguments;
 use crate::command::{Command, Failure};
+use crate::toolchain::{TARGET, Toolchain};
+use crate::{drivers_inf, steps, workspace};
 
-/// The command.
+/// The command that builds.
 pub const COMMAND: Command = Command {
     name: "drivers",
     usage: "[--package NAME]...",
-    summary: "Build netdma.sys, ioatdma.sys and netdmatest.sys into target/drivers.",
+    summary: "Build netdma.sys, ioatdma.sys and netdmatest.sys into target/drivers.\n\n\
+              Each with its .pdb and .inf in target/drivers/NAME. The library sources that the compiler lacks are \
+              fetched once\ninto the cache folder: $NETDMA_CACHE, else $XDG_CACHE_HOME/netdma, else ~/.cache/netdma.",
     run,
 };
 
+/// The command that lints.
+pub const CHECK: Command = Command {
+    name: "check",
+    usage: "[--package NAME]...",
+    summary: "Lint the driver crates for Windows with clippy, without linking.",
+    run: |words| check_only(&packages(words)?),
+};
+
+/// The driver crates, each the name of its image.
+pub const DRIVERS: [&str; 3] = ["netdma", "ioatdma", "netdmatest"];
+
+/// The crates that build for Windows only: the drivers and what they share.
+const WINDOWS_CRATES: [&str; 4] = ["nt", "netdma", "ioatdma", "netdmatest"];
+
+/// Where the finished images are, one folder each.
+pub fn images() -> PathBuf {
+    workspace::root().join("target/drivers")
+}
+
 fn run(words: Vec<OsString>) -> Result<(), Failure> {
+    let only = packages(words)?;
+    build(&only)?;
+    for name in DRIVERS.iter().filter(|name| only.is_empty() || only.iter().any(|given| given == *name)) {
+        let image = images().join(name).join(format!("{name}.sys"));
+        let size = fs::metadata(&image).map(|data| data.len()).unwrap_or(0);
+        println!("{} ({size} bytes)", image.display());
+    }
+    Ok(())
+}
+
+/// The values of `--package`.
+fn packages(words: Vec<OsString>) -> Result<Vec<String>, Failure> {
     let arguments = Arguments::parse(words, &[], &["--package"])?;
     arguments.no_rest()?;
-    Err(Failure::usage("not built yet"))
+    arguments
+        .values("--package")
+        .map(|name| match name.to_str() {
+            Some(name) if WINDOWS_CRATES.contains(&name) => Ok(name.to_owned()),
+            _ => Err(Failure::usage(format!("{name:?} is no driver crate: {}", WINDOWS_CRATES.join(", ")))),
+        })
+        .collect()
+}
+
+/// Builds the drivers named in `only`, all of them when it is empty, and puts image, symbols and INF into
+/// [`images`]. Files whose content does not change are not touched.
+///
+/// # Errors
+/// What is needed is missing, or a crate does not compile.
+pub fn build(only: &[String]) -> Result<(), Failure> {
+    let names: Vec<&str> = match only {
+        [] => DRIVERS.to_vec(),
+        _ => only.iter().map(String::as_str).filter(|name| DRIVERS.contains(name)).collect(),
+    };
+    if names.is_empty() {
+        return Err(Failure::usage(format!("nothing to build; images are: {}", DRIVERS.join(", "))));
+    }
+    let mut cargo = for_windows("build")?;
+    for name in &names {
+        cargo.args(["--package", name]);
+    }
+    steps::run("driver images", &mut cargo, |_| {})?;
+    let built = build_folder().join(TARGET).join("release");
+    for name in names {
+        let folder = images().join(name);
+        fs::create_dir_all(&folder)
+            .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
+        for (from, to) in [("dll", "sys"), ("pdb", "pdb")] {
+            let source = built.join(format!("{name}.{from}"));
+            let bytes = fs::read(&source)
+                .map_err(|error| Failure::usage(format!("{}: {error}", source.display())))?;
+            write_if_changed(&folder.join(format!("{name}.{to}")), &bytes)?;
+        }
+        let inx = workspace::root().join("inf").join(format!("{name}.inx"));
+        let inf = drivers_inf::stamped(&inx)?;
+        write_if_changed(&folder.join(format!("{name}.inf")), inf.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Lints every crate that builds for Windows only; a warning is an error.
+///
+/// # Errors
+/// As [`build`], or a lint fired.
+pub fn check() -> Result<(), Failure> {
+    check_only(&[])
+}
+
+fn check_only(only: &[String]) -> Result<(), Failure> {
+    let mut cargo = for_windows("clippy")?;
+    for name in
+        WINDOWS_CRATES.iter().filter(|name| only.is_empty() || only.iter().any(|given| given == *name))
+    {
+        cargo.args(["--package", name]);
+    }
+    cargo.args(["--", "--deny", "warnings"]);
+    steps::run("driver lints", &mut cargo, |_| {})
+}
+
+/// A cargo that builds for Windows in a target folder of its own.
+fn for_windows(subcommand: &str) -> Result<Process, Failure> {
+    let toolchain = Toolchain::find()?;
+    eprintln!("{}", toolchain.describe());
+    let folder = build_folder();
+    fs::create_dir_all(&folder).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
+    forget_old_signatures()?;
+    let linker = write_linker(&toolchain)?;
+    let mut cargo = steps::cargo_command();
+    cargo.args([subcommand, "--release", "--target", TARGET]);
+    with_standins(&mut cargo)?;
+    toolchain.configure(&mut cargo);
+    cargo
+        .arg("--config")
+        .arg(format!("target.{TARGET}.rustflags={}", flags(&toolchain)))
+        .env("CARGO_TARGET_DIR", &folder)
+        .env("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER", linker);
+    Ok(cargo)
+}
+
+/// Puts the stand-ins in place of crates.io's `wdk-sys` and `wdk-build`, with a lock file of their own: a copy of the
+/// committed one that cargo then adjusts. Needs `RUSTC_BOOTSTRAP`, which this sets.
+///
+/// # Errors
+/// The lock file cannot be copied.
+pub fn with_standins(cargo: &mut Process) -> Result<(), Failure> {
+    let root = workspace::root();
+    let folder = build_folder();
+    let lock = folder.join("Cargo.lock");
+    let committed = fs::read(root.join("Cargo.lock"))
+        .map_err(|error| Failure::usage(format!("Cargo.lock cannot be read: {error}")))?;
+    // Only when the committed one has changed: cargo would otherwise resolve anew each time.
+    let basis = folder.join("Cargo.lock.basis");
+    if !lock.is_file() || fs::read(&basis).ok().as_deref() != Some(&committed) {
+        fs::create_dir_all(&folder)
+            .and_then(|()| fs::write(&lock, &committed))
+            .and_then(|()| fs::write(&basis, &committed))
+            .map_err(|error| Failure::usage(format!("{}: {error}", lock.display())))?;
+    }
+    cargo.arg("-Zlockfile-path").env("RUSTC_BOOTSTRAP", "1");
+    let mut configure = |key: &str, path: &Path| {
+        cargo.arg("--config").arg(format!("{key}={:?}", path.display().to_string()));
+    };
+    configure("resolver.lockfile-path", &lock);
+    configure("patch.crates-io.wdk-sys.path", &root.join("tests/wdk/sys"));
+    configure("patch.crates-io.wdk-build.path", &root.join("tests/wdk/build"));
+    Ok(())
+}
+
+/// Compiler options, as a TOML array: paths that would differ from machine to machine are replaced.
+fn flags(toolchain: &Toolchain) -> String {
+    let root = workspace::root();
+    let cargo_home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
+    let mut flags = Vec::new();
+    let mut remap =
+        |from: &Path, to: &str| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+    remap(&root, "/netdma");
+    if let Some(home) = cargo_home {
+        remap(&home, "/cargo");
+    }
+    remap(&toolchain.sysroot, "/rust");
+    if let Some(library) = &toolchain.sources {
+        remap(library, "/rust/library");
+    }
+    format!("{flags:?}")
+}
+
+/// Where cargo builds for Windows. Not under `CARGO_TARGET_DIR`: the images belong to the checkout, wherever the
+/// tests that load them are built.
+fn build_folder() -> PathBuf {
+    workspace::root().join("target/driver-build")
+}
+
+/// Writes the program that links: LLVM's linker, with the temporary folder's name made constant.
+///
+/// rustc gives the linker files in a folder with a random name, and the linker writes that name into the PDB, whose
+/// hash stands in the image. Behind a symbolic link of a fixed name two builds give the same bytes.
+fn write_linker(toolchain: &Toolchain) -> Result<PathBuf, Failure> {
+    let path = build_folder().join("link.sh");
+    let script = format!(
+        r#"#!/bin/sh
+# Written by `cargo xtask drivers`: see write_linker in tests/xtask/src/drivers.rs.
+set -e
+random= output=
+for argument; do
+    case $argument in
+    /OUT:*) output=${{argument#/OUT:}} ;;
+    /DEF:*/lib.def) random=${{argument#/DEF:}}; random=${{random%/lib.def}} ;;
+    esac
+done
+if [ -n "$random" ] && [ -n "$output" ]; then
+    fixed=$output.link
+    ln -sfn "$random" "$fixed"
+    trap 'rm -f "$fixed"' EXIT
+    for argument; do
+        shift
+        case $argument in
+        *"$random"*) argument="${{argument%%"$random"*}}$fixed${{argument#*"$random"}}" ;;
+        esac
+        set -- "$@" "$argument"
+    done
+fi
+"{}" -flavor link "$@"
+"#,
+        toolchain.linker.display()
+    );
+    write_if_changed(&path, script.as_bytes())?;
+    make_executable(&path)?;
+    Ok(path)
+}
+
+fn make_executable(path: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}
+
+/// `wdk-macros` keeps the signatures of KMDF's functions for as long as its build lasts, whatever becomes of the file
+/// it read them from. When the table has changed since the last build, what it keeps is removed.
+fn forget_old_signatures() -> Result<(), Failure> {
+    let table = workspace::root().join("tests/wdk/sys/kmdf-1.15.table");
+    let current =
+        fs::read(&table).map_err(|error| Failure::usage(format!("{}: {error}", table.display())))?;
+    let seen = build_folder().join("kmdf-1.15.table");
+    if fs::read(&seen).ok().as_deref() == Some(&current) {
+        return Ok(());
+    }
+    for profile in ["debug", "release"] {
+        let Ok(entries) = fs::read_dir(build_folder().join(profile).join("build")) else { continue };
+        for entry in
+            entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("scratch-"))
+        {
+            let _ = fs::remove_dir_all(entry.path().join("out/wdk_macros_ast_fragments"));
+        }
+    }
+    write_if_changed(&seen, &current)
+}
+
+fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if fs::read(path).ok().as_deref() == Some(bytes) {
+        return Ok(());
+    }
+    fs::write(path, bytes).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }

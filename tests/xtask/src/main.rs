@@ -5,12 +5,17 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod cache;
 mod command;
 mod drivers;
+mod drivers_inf;
 mod events;
 mod generated;
 mod requirements;
 mod specification;
+mod steps;
+mod toolchain;
+mod toolchain_debian;
 mod workspace;
 
 use std::ffi::OsString;
@@ -19,7 +24,7 @@ use std::process::ExitCode;
 use command::{Command, Failure};
 
 /// Every command, in the order `help` shows them.
-const COMMANDS: &[Command] = &[drivers::COMMAND, requirements::COMMAND, events::COMMAND];
+const COMMANDS: &[Command] = &[drivers::COMMAND, drivers::CHECK, requirements::COMMAND, events::COMMAND];
 
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();

@@ -131,6 +131,19 @@ impl Kernel {
     }
 }
 
+impl Kernel {
+    /// Calls an exported function of `ntoskrnl.exe` the way driver code does: through its thunk, with all checks.
+    ///
+    /// For hosts that want a kernel service without an image of their own.
+    ///
+    /// # Panics
+    /// When there is no such function.
+    pub fn call_export(&self, name: &str, args: &[u64]) -> u64 {
+        let export = self.find_export(None, name).unwrap_or_else(|| panic!("the kernel exports no {name}"));
+        call_win64(self.export_address(export), args)
+    }
+}
+
 /// The call itself, with the arguments the Windows x64 convention puts in registers and on the stack.
 fn call_win64(target: u64, args: &[u64]) -> u64 {
     type F4 = extern "win64" fn(u64, u64, u64, u64) -> u64;

@@ -106,7 +106,7 @@ macro_rules! exports {
         mod $name {
             #[allow(unused_imports)]
             use super::*;
-            use $crate::export::*;
+            use $crate::export::Export;
 
             pub(super) static EXPORT: Export =
                 Export { module: $module, name: stringify!($name), irql: $irql, source: $source, address: $name as *const () };

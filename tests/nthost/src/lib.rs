@@ -29,4 +29,5 @@ pub mod trace;
 pub use cpu::Device;
 pub use kernel::Kernel;
 pub use machine::{Builder, Machine};
+pub use ntoskrnl::{TraceEvent, Value};
 pub use stop::Stop;

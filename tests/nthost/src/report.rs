@@ -179,6 +179,8 @@ impl Kernel {
             (self.timers_in(start, end), "a timer that is set", TIMER_OR_DPC_INVALID),
             (self.waited_in(start, end), "an object that a thread waits for", DRIVER_VERIFIER_DETECTED_VIOLATION),
             (self.locks_in(start, end), "a held spin lock", DRIVER_VERIFIER_DETECTED_VIOLATION),
+            (self.holders_in(start, end), "a held lock", DRIVER_VERIFIER_DETECTED_VIOLATION),
+            (self.locked_in(start, end), "pages locked by an MDL", DRIVER_VERIFIER_DETECTED_VIOLATION),
         ];
         for (found, object, check) in live {
             if let Some(object_address) = found {

@@ -76,6 +76,7 @@ pub mod bugcheck {
         CONTEXT_SWITCH_WITH_APC_PENDING = 0x11;
         CLOCK_WATCHDOG_TIMEOUT = 0x101;
         HARDWARE_INTERRUPT_STORM = 0xF2;
+        INVALID_KERNEL_HANDLE = 0x93;
     }
 }
 

@@ -65,6 +65,10 @@ impl Kernel {
                 self.leave(cpu);
                 self.make_ready(thread.id);
             }
+            Some(Yield::Finished) => {
+                self.leave(cpu);
+                thread.abandon();
+            }
             Some(Yield::Blocked) | None => self.leave(cpu),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
 use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
@@ -33,6 +33,8 @@ pub(crate) enum Yield {
     Idle,
     /// The machine stopped; the fiber is never resumed.
     Stopped,
+    /// The thread has ended before its body did.
+    Finished,
 }
 
 /// What a thread does at the moment.
@@ -66,6 +68,9 @@ pub struct Thread {
     fiber: Guarded<Option<Fiber>>,
     yielder: AtomicPtr<Yielder<(), Yield>>,
     stack: (u64, u64),
+    /// For a driver's thread: its routine, and who started it.
+    pub(crate) routine: AtomicU64,
+    pub(crate) made_by: AtomicU64,
     /// The panic of a host closure, to be continued on the host's side.
     pub(crate) panic: Guarded<Option<Box<dyn std::any::Any + Send>>>,
 }
@@ -103,6 +108,11 @@ impl Thread {
         // SAFETY: set when the fiber started, and only its own code calls this, so the fiber still exists.
         let yielder = unsafe { yielder.as_ref() }.expect("a fiber that has started");
         yielder.suspend(why);
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.run.with(|run| *run == Run::Finished)
     }
 
     /// Whether the host's stack pointer is on this thread's stack.
@@ -149,6 +159,8 @@ impl Kernel {
             irql: AtomicU8::new(0),
             frames: AtomicPtr::default(),
             critical: AtomicI64::new(0),
+            routine: AtomicU64::new(0),
+            made_by: AtomicU64::new(0),
             fiber: Guarded::new(Some(fiber)),
             yielder: AtomicPtr::default(),
             stack: bounds,
@@ -183,7 +195,7 @@ impl Kernel {
 }
 
 impl Kernel {
-    fn finish_thread(&self, thread: &Thread) {
+    pub(crate) fn finish_thread(&self, thread: &Thread) {
         thread.run.with(|run| *run = Run::Finished);
         self.set_signal(thread.object, 1);
         self.dereference_object(thread.object);

@@ -64,6 +64,12 @@ impl Kernel {
         self.memory.dma.with(|dma| dma.devices.get(&device).copied())
     }
 
+    /// Whether the device sees other addresses than physical ones.
+    #[must_use]
+    pub fn dma_is_remapped(&self, domain: DmaDomain) -> bool {
+        self.memory.dma.with(|dma| dma.domains[domain.0 as usize].map.is_some())
+    }
+
     /// A device reads memory.
     ///
     /// # Errors

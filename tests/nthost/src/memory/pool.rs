@@ -128,6 +128,14 @@ impl Kernel {
         self.memory.destroy(region.start, caller);
     }
 
+    /// The tag of the live pool block that starts at `address`.
+    pub(crate) fn pool_tag(&self, address: u64) -> Option<u32> {
+        self.memory.space.with_region(address, |region| match region.kind {
+            Kind::Pool { tag, .. } if region.freed_by.is_none() && region.used.0 == address => Some(tag),
+            _ => None,
+        })?
+    }
+
     /// Pool that driver code at addresses `select` keeps has allocated and not freed.
     #[must_use]
     pub fn pool_in_use(&self, select: impl Fn(u64) -> bool) -> Vec<PoolLeak> {

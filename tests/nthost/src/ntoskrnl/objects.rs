@@ -15,35 +15,35 @@ impl Kernel {
         self.services.objects.with(|objects| objects.insert(object, Object { references: 1 }));
     }
 
-    /// One more reference. Something that is no object stops the machine.
-    pub fn reference_object(&self, object: u64) -> u32 {
-        let count = self.services.objects.with(|objects| {
-            let object = objects.get_mut(&object)?;
-            object.references += 1;
-            Some(object.references)
-        });
-        count.unwrap_or_else(|| self.no_object(object))
+    /// One more reference; returns the count. Something that is no object stops the machine.
+    pub fn reference_object(&self, object: u64) -> i64 {
+        self.count(object, 1).unwrap_or_else(|| self.no_object(object))
     }
 
-    /// One reference less; the last one frees the object.
-    pub fn dereference_object(&self, object: u64) -> u32 {
-        let count = self.services.objects.with(|objects| {
-            let entry = objects.get_mut(&object)?;
-            entry.references -= 1;
-            let left = entry.references;
-            if left == 0 {
-                objects.remove(&object);
-            }
-            Some(left)
-        });
-        let Some(left) = count else { self.no_object(object) };
+    /// One reference less; returns the count. The last one frees the object.
+    pub fn dereference_object(&self, object: u64) -> i64 {
+        let Some(left) = self.count(object, -1) else { self.no_object(object) };
         if left == 0 {
+            self.services.objects.with(|objects| objects.remove(&object));
             self.system_free(object);
         }
         left
     }
 
-    fn no_object(&self, object: u64) -> ! {
+    /// Whether references to `object` are counted here.
+    pub(crate) fn is_object(&self, object: u64) -> bool {
+        self.services.objects.with(|objects| objects.contains_key(&object))
+    }
+
+    fn count(&self, object: u64, change: i32) -> Option<i64> {
+        self.services.objects.with(|objects| {
+            let object = objects.get_mut(&object)?;
+            object.references = object.references.checked_add_signed(change)?;
+            Some(i64::from(object.references))
+        })
+    }
+
+    pub(crate) fn no_object(&self, object: u64) -> ! {
         self.stop(Fault::new("ObReference", bugcheck::REFERENCE_BY_POINTER)
             .text(format!("a reference to something that is no object: {}", self.describe_address(object)))
             .parameter(0, "")

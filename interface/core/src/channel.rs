@@ -195,6 +195,12 @@ impl<M: RingMemory> Channel<M> {
         self.open = false;
     }
 
+    /// Whether requests are accepted.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
     /// Nothing accepted is unfinished or untold, and nobody is at work on the channel.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
@@ -226,6 +232,11 @@ impl<M: RingMemory> Channel<M> {
     #[must_use]
     pub fn is_complete(&self, cookie: usize) -> bool {
         cookie != 0 && cookie as u64 <= self.ring.done()
+    }
+
+    /// Reads the next slot, which brings its cache line in.
+    pub fn touch_next(&self) {
+        core::hint::black_box(self.ring.slot(self.ring.built()).map(|slot| slot.words()));
     }
 
     /// Copies `length` bytes. The answer is the request's cookie.

@@ -66,8 +66,8 @@ impl<M: RingMemory> Channel<M> {
 pub trait Locked {
     /// The ring's memory.
     type Memory: RingMemory;
-    /// Does something under the lock.
-    fn with<R>(&self, act: impl FnOnce(&mut Channel<Self::Memory>) -> R) -> R;
+    /// Does something under the lock; `None` if the channel is gone, which cannot be while somebody delivers.
+    fn with<R>(&self, act: impl FnOnce(&mut Channel<Self::Memory>) -> R) -> Option<R>;
 }
 
 /// Delivers a batch and whatever ends meanwhile. Called without the lock; `tell` is the client's callback.
@@ -78,6 +78,6 @@ pub fn deliver(channel: &impl Locked, batch: Option<Batch>, mut tell: impl FnMut
         for completed in batch.completed() {
             tell(completed);
         }
-        next = channel.with(Channel::next_batch);
+        next = channel.with(Channel::next_batch).flatten();
     }
 }

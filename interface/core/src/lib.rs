@@ -11,6 +11,7 @@
 //! | [`ring`] | positions, slots, and the way from an address back to a position |
 //! | [`channel`] | a client's channel: submit, post, complete, control |
 //! | [`delivery`] | completions leave the lock in order, exactly once |
+//! | [`statistics`] | counters |
 //! | [`rundown`] | users of an object come and go until its owner closes it |
 //!
 //! Two rules shape it. What a device or client wrote is checked before it is used (device-data-is-untrusted,
@@ -28,4 +29,5 @@ pub mod provider;
 pub mod registration;
 pub mod ring;
 pub mod rundown;
+pub mod statistics;
 pub mod transfer;

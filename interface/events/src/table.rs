@@ -89,6 +89,9 @@ events! {
         102 UnloadRefused (providers: u64, clients: u64) Warning Lifecycle,
             "netdma.sys was asked to unload while providers or clients were registered, and stays",
             "stop the drivers that use netdma.sys first";
+        103 DrainLimitIgnored (value: u64) Warning Lifecycle,
+            "the registry value DrainLimitMilliseconds is out of its range and was ignored",
+            "give a number of milliseconds from 100 to 60000";
         110 ProviderRegistered (provider: u64, version: Hex, channels: u64) Information Lifecycle,
             "a provider registered; version is major << 8 | minor, channels the most it will ever offer";
         111 RegistrationRefused (reason: Refusal, version: Hex, detail: u64) Error Lifecycle,

@@ -47,6 +47,15 @@ impl<T> Reference<T> {
     }
 }
 
+impl<T> Clone for Reference<T> {
+    /// Counts one more reference. Callable at DISPATCH_LEVEL and below.
+    fn clone(&self) -> Self {
+        // SAFETY: this value's own reference keeps the object alive.
+        let _count: LONG_PTR = unsafe { ObfReferenceObject(self.0.as_ptr().cast::<c_void>()) };
+        Self(self.0)
+    }
+}
+
 impl<T> Drop for Reference<T> {
     fn drop(&mut self) {
         // SAFETY: this value owns one count.

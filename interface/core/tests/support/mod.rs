@@ -351,8 +351,8 @@ pub struct Bench {
 
 impl Locked for Bench {
     type Memory = TestMemory;
-    fn with<R>(&self, act: impl FnOnce(&mut Channel<TestMemory>) -> R) -> R {
-        act(&mut self.channel.borrow_mut())
+    fn with<R>(&self, act: impl FnOnce(&mut Channel<TestMemory>) -> R) -> Option<R> {
+        Some(self.with(act))
     }
 }
 
@@ -381,6 +381,11 @@ impl Bench {
         };
         let channel = Channel::new(memory, setup).expect("the memory is a ring");
         Self { channel: RefCell::new(channel), engine, word, told: RefCell::default() }
+    }
+
+    /// Under the lock, as it were.
+    pub fn with<R>(&self, act: impl FnOnce(&mut Channel<TestMemory>) -> R) -> R {
+        act(&mut self.channel.borrow_mut())
     }
 
     /// Submits a NULL request.

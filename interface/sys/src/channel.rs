@@ -27,6 +27,7 @@ use netdma_core::statistics::accumulate;
 use netdma_core::transfer::Capabilities;
 use netdma_events::{Event, Hex, Misuse, Status};
 use nt::irql::{self, AtMostDispatch, Dispatch, Passive, UpToDispatch};
+use nt::pool::Box;
 use nt::spin_lock::SpinLock;
 use nt::thread;
 
@@ -34,7 +35,7 @@ use crate::client::{self, Present};
 use crate::drain::drain;
 use crate::foreign::{EntryTable, Mark, Teller, UnderLock};
 use crate::gate::PAUSE;
-use crate::memory::{NoRing, NtRing};
+use crate::memory::{NoRing, NtRing, TAG};
 use crate::provider::{self, Offer, Provider};
 use crate::trace::{self, Export};
 
@@ -59,7 +60,7 @@ mod phase {
 
 /// An entry of the table, in use or not.
 pub struct Slot {
-    live: SpinLock<Option<Live>>,
+    live: SpinLock<Option<Box<Live>>>,
     phase: AtomicU32,
     /// System-wide index of the processor that the provider reported; read by `NetDmaIsr` without a lock.
     cpu: AtomicU32,
@@ -115,7 +116,7 @@ impl Slot {
         act: impl FnOnce(&mut Channel<NtRing>, &UnderLock<'_>) -> R,
     ) -> Option<R> {
         let mut guard = self.live.lock_at_dispatch(irql);
-        let live = guard.as_mut().filter(|live| live.handle == handle)?;
+        let live = &mut **guard.as_mut().filter(|live| live.handle == handle)?;
         let under_lock = UnderLock { table: &live.entries, mark: &self.mark, irql };
         let result = act(&mut live.channel, &under_lock);
         let batch = live.channel.begin_delivery();
@@ -276,28 +277,28 @@ fn allocate_from(
         },
         polled: parameters.flags & CHANNEL_POLLED != 0,
     };
-    let Ok(channel) = Channel::new(ring, setup) else {
-        offer.entries.free(context);
-        CHANNELS.release(handle);
-        return Err(STATUS_UNSUCCESSFUL);
+    let teller =
+        Teller { context: parameters.channel_context.expose_provenance(), handler: client.completion };
+    let (provider, provider_handle, client, entries) =
+        (offer.provider, offer.handle, client.handle, offer.entries);
+    let live = Channel::new(ring, setup).map_err(|_| STATUS_UNSUCCESSFUL).and_then(|channel| {
+        let live = Live { handle, channel, entries, teller, provider, provider_handle, client };
+        Box::new(TAG, live).map_err(nt::Status::code)
+    });
+    let live = match live {
+        Ok(live) => live,
+        Err(status) => {
+            entries.free(context);
+            CHANNELS.release(handle);
+            return Err(status);
+        }
     };
     parameters.cpu_number = asked.cpu_number;
     slot.cpu.store(asked.cpu_number, Ordering::Release);
     slot.interrupts.store(0, Ordering::Relaxed);
     slot.owner.store(client_value, Ordering::Release);
     slot.provider.store(offer.handle.value(Kind::Provider), Ordering::Release);
-    *slot.live.lock(irql) = Some(Live {
-        handle,
-        channel,
-        entries: offer.entries,
-        teller: Teller {
-            context: parameters.channel_context.expose_provenance(),
-            handler: client.completion,
-        },
-        provider: offer.provider,
-        provider_handle: offer.handle,
-        client: client.handle,
-    });
+    *slot.live.lock(irql) = Some(live);
     slot.phase.store(phase::LIVE, Ordering::Release);
     Ok(handle)
 }
@@ -596,7 +597,7 @@ fn retire(handle: Handle, slot: &Slot, ending: Ending, irql: &mut Passive) -> u6
     if let Some(live) = live {
         let mut counters = *live.channel.statistics();
         counters.interrupts = slot.interrupts.load(Ordering::Relaxed);
-        drop(live.channel.into_memory());
+        drop(live);
         provider.freed(provider_handle, &counters, irql);
     }
     slot.provider.store(0, Ordering::Release);

@@ -23,7 +23,7 @@ use netdma_events::{Event, Hex, Misuse, Refusal, Status};
 use nt::dma::Adapter;
 use nt::irql::{AtMostDispatch, Passive, UpToDispatch};
 use nt::object::Device;
-use nt::pool::Array;
+use nt::pool::{Array, Box};
 use nt::spin_lock::SpinLock;
 use nt::{processor, thread};
 
@@ -67,7 +67,7 @@ impl Name {
 
 /// An entry of the table, in use or not.
 pub struct Provider {
-    record: SpinLock<Option<Record>>,
+    record: SpinLock<Option<Box<Record>>>,
     operations: Gate,
     calls: Gate,
 }
@@ -125,7 +125,7 @@ impl Provider {
         irql: &mut impl AtMostDispatch,
         act: impl FnOnce(&mut Record) -> R,
     ) -> Option<R> {
-        self.record.lock(irql).as_mut().filter(|record| record.handle == handle).map(act)
+        self.record.lock(irql).as_mut().filter(|record| record.handle == handle).map(|record| act(record))
     }
 
     /// The claim for allocate and free calls. `None`: this very thread is inside one.
@@ -199,22 +199,32 @@ pub fn register(
     let (handle, provider) =
         PROVIDERS.claim().ok_or_else(|| refuse_for(Refusal::TooManyProviders, MAX_PROVIDERS as u64))?;
     let id = LAST_ID.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-    *provider.record.lock(irql) = Some(Record {
-        handle,
-        id,
-        entries,
-        version,
-        flags: characteristics.flags,
-        registered_channels: count,
-        name,
-        pdo,
-        state: ProviderState::Stopped,
-        limits: Limits::NONE,
-        adapter: None,
-        channels: 0,
-        allocating: 0,
-        counted: Statistics::default(),
-    });
+    let record = Box::new(
+        TAG,
+        Record {
+            handle,
+            id,
+            entries,
+            version,
+            flags: characteristics.flags,
+            registered_channels: count,
+            name,
+            pdo,
+            state: ProviderState::Stopped,
+            limits: Limits::NONE,
+            adapter: None,
+            channels: 0,
+            allocating: 0,
+            counted: Statistics::default(),
+        },
+    );
+    match record {
+        Ok(record) => *provider.record.lock(irql) = Some(record),
+        Err(status) => {
+            PROVIDERS.release(handle);
+            return Err(refuse_for(Refusal::NoMemory, status.code().cast_unsigned().into()));
+        }
+    }
     policy::spread_affinities(&mut affinities, id.wrapping_sub(1).wrapping_mul(count), processor::count());
     // Whether it has the entry point, and whether it succeeds, is the provider's affair (Q5, R56).
     let _answer = entries.set_channel_affinity(&mut affinities);

@@ -94,12 +94,9 @@ pub unsafe extern "system" fn NetDmaRegisterProvider(
 /// # Safety
 /// The pointer is valid for the four bytes of version and size, and for as many bytes as they say.
 unsafe fn copy_characteristics(from: *const ProviderCharacteristics) -> Option<ProviderCharacteristics> {
-    // SAFETY: the caller says so.
-    let major = unsafe { (&raw const (*from).major_version).read() };
-    // SAFETY: the caller says so.
-    let minor = unsafe { (&raw const (*from).minor_version).read() };
-    // SAFETY: the caller says so.
-    let size = unsafe { (&raw const (*from).size).read() };
+    // SAFETY: the caller says that the first four bytes can be read.
+    let [major, minor, low, high] = unsafe { from.cast::<[u8; 4]>().read() };
+    let size = u16::from_le_bytes([low, high]);
     let version = Version::new(major, minor);
     match readable_size(version, size) {
         Ok(bytes) => {

@@ -122,7 +122,9 @@ pub(crate) use exports;
 
 /// Everything the kernel exports.
 pub(crate) fn all() -> impl Iterator<Item = &'static Export> {
-    crate::ntoskrnl::tables().into_iter().flatten().copied()
+    let own = crate::ntoskrnl::tables().into_iter();
+    let managers = crate::io::tables().into_iter().chain([crate::pnp::tables()]).chain(crate::kmdf::tables());
+    own.chain(managers).flatten().copied()
 }
 
 /// The way from driver code into an exported function.

@@ -257,7 +257,11 @@ impl System {
         }
         if let Some((enum_key, software_key)) = device {
             self.write_registry(&plan.registry, software_key);
-            self.write_registry(&plan.hardware, &format!(r"{enum_key}\Device Parameters"));
+            // Some values of the hardware section are properties of the device, kept in the Enum key itself.
+            let (properties, parameters): (Vec<_>, Vec<_>) =
+                plan.hardware.iter().cloned().partition(|line| line.subkey.is_empty() && is_property(&line.name));
+            self.write_registry(&properties, enum_key);
+            self.write_registry(&parameters, &format!(r"{enum_key}\Device Parameters"));
         } else if let Some(line) = plan.registry.iter().find(|line| line.root == "HKR") {
             return Err(inf.error(
                 Some(line.line),
@@ -316,6 +320,12 @@ impl System {
         self.registry.create(&format!(r"{CLASS}\{name}"));
         name
     }
+}
+
+/// Values that are device properties (Learn, "INF AddReg Directive": special value entry names).
+fn is_property(name: &str) -> bool {
+    let known = ["Security", "DeviceCharacteristics", "DeviceType", "Exclusive", "UpperFilters", "LowerFilters"];
+    known.iter().any(|property| property.eq_ignore_ascii_case(name))
 }
 
 /// `[DefaultInstall.NTamd64]` or an undecorated one.

@@ -27,6 +27,8 @@ pub struct Options {
     pub remapping: bool,
     /// Virtual time one host operation may take, in nanoseconds.
     pub time_limit: u64,
+    /// The Windows release that INF decorations are compared with.
+    pub release: crate::inf::package::Release,
     /// Whether routines of the host program may stand in for driver code: for tests of this crate.
     pub host_code: bool,
     /// Switch points one host operation may take.
@@ -41,6 +43,7 @@ impl Default for Options {
             memory: 256 << 20,
             remapping: false,
             time_limit: 600_000_000_000,
+            release: crate::inf::package::Release { major: 10, minor: 0, build: 19041 },
             host_code: false,
             step_limit: 2_000_000_000,
         }
@@ -60,6 +63,10 @@ pub struct Kernel {
     pub(crate) loader: Loader,
     pub(crate) services: Services,
     pub(crate) pci: crate::pci::bus::Bus,
+    pub(crate) io: crate::io::Io,
+    pub(crate) pnp: crate::pnp::Pnp,
+    pub(crate) kmdf: crate::kmdf::Kmdf,
+    pub(crate) system: Guarded<crate::install::System>,
 }
 
 thread_local! {
@@ -79,6 +86,10 @@ impl Kernel {
             loader: Loader::default(),
             services: Services::default(),
             pci: crate::pci::bus::Bus::default(),
+            io: crate::io::Io::default(),
+            pnp: crate::pnp::Pnp::default(),
+            kmdf: crate::kmdf::Kmdf::default(),
+            system: Guarded::new(crate::install::System::new(options.release)),
             options,
         });
         kernel.power_on();
@@ -104,6 +115,11 @@ impl Kernel {
         let kernel = CURRENT.get();
         // SAFETY: set by `enter` for as long as the machine's fibers run; fibers do not outlive their machine.
         unsafe { kernel.as_ref() }
+    }
+
+    /// Runs `work` with the machine whose code runs on this host thread: for routines of the host that a machine calls.
+    pub fn with_current<R>(work: impl FnOnce(&Self) -> R) -> Option<R> {
+        Self::current().map(work)
     }
 
     /// Virtual time since power-on in nanoseconds.

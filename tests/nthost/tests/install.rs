@@ -55,7 +55,9 @@ HKR,,Colour,,"red"
 AddReg = Hardware
 
 [Hardware]
+HKR,"Interrupt Management",,0x00000010
 HKR,"Interrupt Management\MessageSignaledInterruptProperties",MSISupported,0x00010001,1
+HKR,,Security,,"D:P(A;;GA;;;SY)"
 
 [Engine.NTamd64.Services]
 AddService = engine, 0x00000002, Service
@@ -159,6 +161,7 @@ fn a_device_gets_its_service_its_keys_and_its_image_from_the_driver_store() {
     assert_eq!(system.registry.text(&key, "Service"), Some("engine"));
     let msi = format!(r"{key}\Device Parameters\Interrupt Management\MessageSignaledInterruptProperties");
     assert_eq!(system.registry.value(&msi, "MSISupported"), Some(&Value::Dword(1)));
+    assert_eq!(system.registry.text(&key, "Security"), Some("D:P(A;;GA;;;SY)"));
     let software = system.registry.text(&key, "Driver").unwrap();
     assert_eq!(software, r"{4d36e97d-e325-11ce-bfc1-08002be10318}\0000");
     assert_eq!(system.registry.text(&format!(r"{CLASS}\{software}"), "Colour"), Some("red"));

@@ -1,0 +1,185 @@
+//! The callbacks of a device's life, in the framework's order.
+//!
+//! Source: the PnP and power state machines of the framework (pnpstatemachine.cpp, powerstatemachine.cpp):
+//! start is PrepareHardware, D0Entry, interrupts connected and enabled, D0EntryPostInterruptsEnabled, queues, self-managed
+//! I/O, interfaces on; the end is the same backwards, except that interfaces go off after ReleaseHardware.
+
+use super::device::{Callbacks, Power};
+use super::status;
+use crate::io::layout::irp;
+use crate::io::low32;
+use crate::kernel::Kernel;
+
+/// WdfPowerDeviceD3Final: the state before the first D0 and after the last.
+const D3_FINAL: u64 = 5;
+
+impl Kernel {
+    /// Calls a PnP or power callback if the driver has it.
+    fn wdf_event(&self, handle: u64, name: &str, pick: impl FnOnce(&Callbacks) -> u64, more: &[u64]) -> i32 {
+        let routine = self.wdf_device(handle, |device| pick(&device.callbacks));
+        if routine == 0 {
+            return status::SUCCESS;
+        }
+        self.record(name.to_owned(), 0);
+        let arguments: Vec<u64> = core::iter::once(handle).chain(more.iter().copied()).collect();
+        low32(self.call(name, routine, &arguments))
+    }
+
+    fn set_wdf_power(&self, handle: u64, power: Power) {
+        self.wdf_device(handle, |device| device.power = power);
+    }
+
+    /// IRP_MN_START_DEVICE.
+    pub(super) fn wdf_start(&self, handle: u64, packet: u64) -> i32 {
+        let lower = self.wdf_device(handle, |device| device.lower);
+        let result = self.forward_and_wait(lower, packet);
+        if !status::ok(result) {
+            return self.finish_irp(packet, result, 0);
+        }
+        let (raw, translated) = (self.irp_parameter(packet, 0), self.irp_parameter(packet, 1));
+        let result = self.start_hardware(handle, raw, translated);
+        self.finish_irp(packet, result, 0)
+    }
+
+    fn start_hardware(&self, handle: u64, raw: u64, translated: u64) -> i32 {
+        let lists = self.wdf_resource_lists(handle, raw, translated);
+        self.wdf_device(handle, |device| device.resources = Some(lists));
+        self.assign_interrupts(handle, lists);
+        self.set_wdf_power(handle, Power::Preparing);
+        let result = self.wdf_event(
+            handle,
+            "EvtDevicePrepareHardware",
+            |events| events.prepare_hardware,
+            &[lists.0, lists.1],
+        );
+        if !status::ok(result) {
+            self.fail_start(handle);
+            return result;
+        }
+        let result = self.wdf_event(handle, "EvtDeviceD0Entry", |events| events.d0_entry, &[D3_FINAL]);
+        if !status::ok(result) {
+            self.fail_start(handle);
+            return status::DEVICE_POWER_FAILURE;
+        }
+        let mut result = self.connect_interrupts(handle);
+        if status::ok(result) {
+            let post = |events: &Callbacks| events.d0_entry_post_interrupts_enabled;
+            result = self.wdf_event(handle, "EvtDeviceD0EntryPostInterruptsEnabled", post, &[D3_FINAL]);
+        }
+        if !status::ok(result) {
+            self.disconnect_interrupts(handle);
+            self.wdf_event(handle, "EvtDeviceD0Exit", |events| events.d0_exit, &[D3_FINAL]);
+            self.fail_start(handle);
+            return status::DEVICE_POWER_FAILURE;
+        }
+        self.set_wdf_power(handle, Power::Working);
+        self.resume_queues(handle);
+        let again = self.wdf_device(handle, |device| core::mem::replace(&mut device.self_managed, true));
+        let (name, pick): (_, fn(&Callbacks) -> u64) = if again {
+            ("EvtDeviceSelfManagedIoRestart", |events| events.io_restart)
+        } else {
+            ("EvtDeviceSelfManagedIoInit", |events| events.io_init)
+        };
+        self.wdf_event(handle, name, pick, &[]);
+        self.switch_interfaces(handle, true);
+        status::SUCCESS
+    }
+
+    /// A start that failed after the hardware was handed over: it is given back.
+    fn fail_start(&self, handle: u64) {
+        self.release_hardware(handle);
+        self.clean_up_for_remove(handle);
+        self.set_wdf_power(handle, Power::Failed);
+    }
+
+    /// IRP_MN_QUERY_REMOVE_DEVICE and IRP_MN_QUERY_STOP_DEVICE: the driver may refuse.
+    pub(super) fn wdf_query(&self, handle: u64, packet: u64, pick: fn(&Callbacks) -> u64) -> i32 {
+        let result = self.wdf_event(handle, "EvtDeviceQueryRemove or EvtDeviceQueryStop", pick, &[]);
+        if !status::ok(result) {
+            return self.finish_irp(packet, result, 0);
+        }
+        self.write(packet + irp::STATUS, status::SUCCESS);
+        self.skip_and_call(self.wdf_device(handle, |device| device.lower), packet)
+    }
+
+    /// Out of D0 for good: the way of stop, removal and surprise removal.
+    fn leave_d0(&self, handle: u64) {
+        if self.wdf_device(handle, |device| device.power) != Power::Working {
+            return;
+        }
+        self.wdf_event(handle, "EvtDeviceSelfManagedIoSuspend", |events| events.io_suspend, &[]);
+        self.hold_queues(handle);
+        let pre = |events: &Callbacks| events.d0_exit_pre_interrupts_disabled;
+        self.wdf_event(handle, "EvtDeviceD0ExitPreInterruptsDisabled", pre, &[D3_FINAL]);
+        self.disconnect_interrupts(handle);
+        self.wdf_event(handle, "EvtDeviceD0Exit", |events| events.d0_exit, &[D3_FINAL]);
+        self.set_wdf_power(handle, Power::Low);
+    }
+
+    /// EvtDeviceReleaseHardware, if the hardware was handed over.
+    fn release_hardware(&self, handle: u64) {
+        let Some((raw, translated)) = self.wdf_device(handle, |device| device.resources.take()) else {
+            return;
+        };
+        self.wdf_event(handle, "EvtDeviceReleaseHardware", |events| events.release_hardware, &[translated]);
+        self.revoke_interrupts(handle);
+        self.wdf_delete(raw);
+        self.wdf_delete(translated);
+    }
+
+    /// Interfaces off, queues purged, self-managed I/O flushed.
+    fn clean_up_for_remove(&self, handle: u64) {
+        self.switch_interfaces(handle, false);
+        self.purge_queues(handle, true);
+        if self.wdf_device(handle, |device| device.self_managed) {
+            self.wdf_event(handle, "EvtDeviceSelfManagedIoFlush", |events| events.io_flush, &[]);
+        }
+    }
+
+    fn switch_interfaces(&self, handle: u64, on: bool) {
+        let (pdo, interfaces) = self.wdf_device(handle, |device| (device.pdo, device.interfaces.clone()));
+        for (class, reference) in interfaces {
+            self.enable_interface(pdo, class, &reference, on);
+        }
+    }
+
+    /// IRP_MN_STOP_DEVICE.
+    pub(super) fn wdf_stop(&self, handle: u64, packet: u64) -> i32 {
+        self.leave_d0(handle);
+        self.release_hardware(handle);
+        self.set_wdf_power(handle, Power::Stopped);
+        self.write(packet + irp::STATUS, status::SUCCESS);
+        self.skip_and_call(self.wdf_device(handle, |device| device.lower), packet)
+    }
+
+    /// IRP_MN_SURPRISE_REMOVAL.
+    pub(super) fn wdf_surprise_removal(&self, handle: u64, packet: u64) -> i32 {
+        self.wdf_event(handle, "EvtDeviceSurpriseRemoval", |events| events.surprise_removal, &[]);
+        self.leave_d0(handle);
+        self.release_hardware(handle);
+        self.clean_up_for_remove(handle);
+        self.set_wdf_power(handle, Power::Failed);
+        self.write(packet + irp::STATUS, status::SUCCESS);
+        self.skip_and_call(self.wdf_device(handle, |device| device.lower), packet)
+    }
+
+    /// IRP_MN_REMOVE_DEVICE: what is left of the above, the driver's cleanup, then down and away.
+    pub(super) fn wdf_remove(&self, handle: u64, packet: u64) -> i32 {
+        let before = self.wdf_device(handle, |device| device.power);
+        self.leave_d0(handle);
+        self.release_hardware(handle);
+        if !matches!(before, Power::Init | Power::Failed) {
+            self.clean_up_for_remove(handle);
+        }
+        self.purge_queues(handle, false);
+        if self.wdf_device(handle, |device| device.self_managed) {
+            self.wdf_event(handle, "EvtDeviceSelfManagedIoCleanup", |events| events.io_cleanup, &[]);
+        }
+        self.wdf_dispose(handle);
+        let lower = self.wdf_device(handle, |device| device.lower);
+        self.write(packet + irp::STATUS, status::SUCCESS);
+        let result = self.skip_and_call(lower, packet);
+        self.tear_down(handle);
+        result
+    }
+}

@@ -203,16 +203,20 @@ events! {
             "docs/settings.md lists the values";
     }
     Netdmatest {
-        300 TestDeviceStarted (client: u64) Information Lifecycle,
+        300 TestDeviceStarted () Information Lifecycle,
             "the test client registered with netdma.sys";
-        301 TestDeviceStopped (requests: u64) Information Lifecycle,
-            "the test client left netdma.sys; requests is the number it served";
-        302 CopyFinished (channel: u64, bytes: u64, descriptors: u64) Verbose Data,
-            "a copy request was completed through the engine";
+        301 TestDeviceStopped () Information Lifecycle,
+            "the test client left netdma.sys";
         303 CopyFailed (channel: u64, bytes: u64, status: Status) Error Data,
-            "a copy request failed",
+            "a piece of a copy failed",
             "the status names why; the channel's and provider's events say more";
         304 ProviderNotice (code: u64, provider: u64) Information Lifecycle,
             "netdma.sys reported a provider or power event (NET_DMA_PNP_NOTIFICATION_CODE)";
+        305 InterruptLost (channel: u64, found: u64) Error Interrupt,
+            "completions were found by polling after a second without a callback: their interrupt never came",
+            "the engine's interrupt does not arrive: see InterruptsAssigned of ioatdma, and the machine's message routing";
+        306 NoProgress (channel: u64, outstanding: u64) Error Channel,
+            "nothing was completed for a second, not even by polling; the channel is aborted, the second time reset",
+            "the engine hangs: look for EngineError and ResetTimedOut of ioatdma";
     }
 }

@@ -39,6 +39,18 @@ impl<'a> Chain<'a> {
         self.first.as_ptr()
     }
 
+    /// Bytes that the chain describes.
+    ///
+    /// # Errors
+    /// INVALID_BUFFER_SIZE when the chain has more than [`MAX_MDLS`] MDLs.
+    pub fn length(self) -> Result<u64> {
+        if self.mdls().nth(MAX_MDLS).is_some() {
+            return Err(Status::INVALID_BUFFER_SIZE);
+        }
+        // 4096 times 2^32 does not reach 2^64.
+        Ok(self.mdls().take(MAX_MDLS).fold(0, |sum: u64, mdl| sum.saturating_add(mdl.bytes.into())))
+    }
+
     /// The physical runs of `length` bytes that begin `offset` bytes into the chain.
     ///
     /// # Errors

@@ -117,12 +117,35 @@ impl Request {
         Ok(length)
     }
 
+    /// Bytes of the output buffer.
+    ///
+    /// # Errors
+    /// BUFFER_TOO_SMALL when there is none.
+    pub fn output_length(&self) -> Result<usize> {
+        let mut buffer = ptr::null_mut();
+        let mut length = 0;
+        // SAFETY: the request is not completed; the others are locals.
+        Status::check(unsafe {
+            call_unsafe_wdf_function_binding!(
+                WdfRequestRetrieveOutputBuffer,
+                self.0,
+                1,
+                &mut buffer,
+                &mut length
+            )
+        })?;
+        Ok(length)
+    }
+
     /// Copies `bytes` to the beginning of the output buffer of a buffered request. Input and output share one buffer:
     /// what is still to be read of the input must be read before.
     ///
     /// # Errors
     /// BUFFER_TOO_SMALL when the output buffer is shorter.
     pub fn write_output(&self, bytes: &[u8]) -> Result {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         let mut buffer = ptr::null_mut();
         // SAFETY: the request is not completed; the others are locals; the length is not wanted.
         Status::check(unsafe {

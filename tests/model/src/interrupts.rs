@@ -311,6 +311,16 @@ impl Interrupts {
         self.attend = true;
     }
 
+    /// Sets an entry from outside.
+    pub(crate) fn wire(&mut self, vector: u8, message: Option<(u64, u32)>) {
+        let Some(entry) = self.vectors.get_mut(usize::from(vector)) else { return };
+        entry.masked = message.is_none();
+        if let Some((address, data)) = message {
+            (entry.address, entry.data) = (address, data);
+        }
+        self.attend = true;
+    }
+
     /// The pending bits: what is held back by a mask.
     pub(crate) fn pending(&self, space: &ConfigSpace) -> u64 {
         let all_masked = space.msix().function_mask();

@@ -1,4 +1,14 @@
 //! Time and disorder, as parameters.
+//!
+//! The text form is a list of `key=value`, separated by commas:
+//!
+//! ```
+//! let timing: ioat_model::Timing = "start-delay=30000,jitter=500,fine=1,seed=7".parse()?;
+//! assert_eq!(timing.start_delay, 30_000);
+//! # Ok::<(), String>(())
+//! ```
+
+use std::str::FromStr;
 
 /// How long things take and in what order they happen. The default is an engine without delays whose channels
 /// take turns.
@@ -27,6 +37,52 @@ pub struct Timing {
     pub fine: bool,
     /// Channels are picked at random instead of in turn; zero picks in turn. The same seed gives the same run.
     pub seed: u64,
+}
+
+impl FromStr for Timing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut timing = Self::default();
+        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            let (key, value) = word.split_once('=').ok_or_else(|| format!("`{word}`: write key=value"))?;
+            let number = value.parse::<u64>().map_err(|_| format!("{key}={value}: not a number"))?;
+            let field = match key {
+                "start-delay" => &mut timing.start_delay,
+                "per-descriptor" => &mut timing.per_descriptor,
+                "per-byte" => &mut timing.per_byte,
+                "completion-lag" => &mut timing.completion_lag,
+                "interrupt-lag" => &mut timing.interrupt_lag,
+                "suspend" => &mut timing.suspend,
+                "reset" => &mut timing.reset,
+                "jitter" => &mut timing.jitter,
+                "seed" => &mut timing.seed,
+                "fine" => {
+                    timing.fine = number != 0;
+                    continue;
+                }
+                _ => return Err(format!("there is no timing `{key}`; there are {}", Self::KEYS.join(", "))),
+            };
+            *field = number;
+        }
+        Ok(timing)
+    }
+}
+
+impl Timing {
+    /// Every key of the text form.
+    pub const KEYS: [&'static str; 10] = [
+        "start-delay",
+        "per-descriptor",
+        "per-byte",
+        "completion-lag",
+        "interrupt-lag",
+        "suspend",
+        "reset",
+        "jitter",
+        "fine",
+        "seed",
+    ];
 }
 
 /// A small generator of reproducible disorder (SplitMix64).

@@ -317,11 +317,11 @@ fn map(identity: &Identity, resources: Resources<'_>, irql: &Passive) -> Result<
     let Some(memory) = resources.memory().next() else {
         return Err(failed(BringUp::MapRegisters, Status::DEVICE_CONFIGURATION_ERROR, 0));
     };
-    if memory.length < needed {
-        return Err(failed(BringUp::MapRegisters, Status::DEVICE_CONFIGURATION_ERROR, memory.length.into()));
+    if memory.length() < needed {
+        return Err(failed(BringUp::MapRegisters, Status::DEVICE_CONFIGURATION_ERROR, memory.length().into()));
     }
-    mmio::Registers::map(memory.start, memory.length as usize, irql)
-        .map_err(|status| failed(BringUp::MapRegisters, status, memory.length.into()))
+    mmio::Registers::map(memory, irql)
+        .map_err(|status| failed(BringUp::MapRegisters, status, memory.length().into()))
 }
 
 /// Checks that the registers are those of the engine that was registered (D4).

@@ -10,7 +10,36 @@
 //!
 //! Tokens come from where the kernel documents the level: the callbacks of this crate are handed one, and the C entry
 //! points of a .sys make theirs by `assume` (an argument, hence unsafe) or by [`Passive::check`] (a look at the
-//! processor, for exports that others may call wrongly).
+//! processor, for exports that others may call wrongly). One is enough for an entry point: a second token made beside the
+//! first would survive the first one's raising.
+//!
+//! Under a spin lock nothing that waits compiles:
+//!
+//! ```compile_fail,E0502
+//! use nt::irql::Passive;
+//! use nt::spin_lock::SpinLock;
+//! use nt::event::Event;
+//!
+//! fn wait_under_the_lock(lock: &SpinLock<u32>, event: &Event, irql: &mut Passive) {
+//!     let guard = lock.lock(irql);
+//!     event.wait(irql); // the lock has borrowed the token
+//!     drop(guard);
+//! }
+//! ```
+//!
+//! Nor does dropping the outer of two locks first:
+//!
+//! ```compile_fail,E0505
+//! use nt::irql::Passive;
+//! use nt::spin_lock::SpinLock;
+//!
+//! fn release_in_the_wrong_order(outer: &SpinLock<u32>, inner: &SpinLock<u32>, irql: &mut Passive) {
+//!     let first = outer.lock(irql);
+//!     let second = inner.lock_at_dispatch(first.irql());
+//!     drop(first); // the second was taken at the level that the first one raised to
+//!     drop(second);
+//! }
+//! ```
 //!
 //! | Token | Level | Where |
 //! |---|---|---|
@@ -37,18 +66,35 @@ pub struct Dispatch(PhantomData<*mut ()>);
 
 /// Runs at DISPATCH_LEVEL or below: must not wait, may be preempted.
 #[derive(Debug)]
-pub struct UpToDispatch(PhantomData<*mut ()>);
+pub struct UpToDispatch(Passive);
 
 /// Runs at a device's interrupt level: only atomics, registers and queueing a DPC.
 #[derive(Debug)]
 pub struct Device(PhantomData<*mut ()>);
 
 /// A level from which DISPATCH_LEVEL can be reached by raising.
-pub trait AtMostDispatch: sealed::Sealed {}
+pub trait AtMostDispatch: sealed::Sealed {
+    /// The same level as [`Passive`], if that is what it is: for code that may wait when it can.
+    fn as_passive(&mut self) -> Option<&mut Passive>;
+}
 
-impl AtMostDispatch for Passive {}
-impl AtMostDispatch for Dispatch {}
-impl AtMostDispatch for UpToDispatch {}
+impl AtMostDispatch for Passive {
+    fn as_passive(&mut self) -> Option<&mut Passive> {
+        Some(self)
+    }
+}
+
+impl AtMostDispatch for Dispatch {
+    fn as_passive(&mut self) -> Option<&mut Passive> {
+        None
+    }
+}
+
+impl AtMostDispatch for UpToDispatch {
+    fn as_passive(&mut self) -> Option<&mut Passive> {
+        is_passive().then_some(&mut self.0)
+    }
+}
 
 mod sealed {
     pub trait Sealed {}
@@ -72,7 +118,7 @@ impl Passive {
     /// Called with a spin lock of this crate held, it gives `None`.
     #[must_use]
     pub fn check() -> Option<Self> {
-        (current() == PASSIVE_LEVEL as KIRQL).then_some(Self(PhantomData))
+        is_passive().then_some(Self(PhantomData))
     }
 }
 
@@ -104,13 +150,13 @@ impl UpToDispatch {
     /// to the caller.
     #[must_use]
     pub const unsafe fn assume() -> Self {
-        Self(PhantomData)
+        Self(Passive(PhantomData))
     }
 
     /// A token if the processor is at DISPATCH_LEVEL or below, for exports that a foreign driver may call at a wrong level.
     #[must_use]
     pub fn check() -> Option<Self> {
-        (current() <= DISPATCH_LEVEL as KIRQL).then_some(Self(PhantomData))
+        (current() <= DISPATCH_LEVEL as KIRQL).then_some(Self(Passive(PhantomData)))
     }
 }
 
@@ -130,6 +176,10 @@ impl Device {
 pub fn current() -> KIRQL {
     // SAFETY: reads the processor's own level; it has no precondition.
     unsafe { KeGetCurrentIrql() }
+}
+
+fn is_passive() -> bool {
+    current() == PASSIVE_LEVEL as KIRQL
 }
 
 /// Raises to DISPATCH_LEVEL until the returned guard is dropped.

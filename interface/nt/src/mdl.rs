@@ -199,6 +199,7 @@ mod tests {
     }
 
     /// A chain of MDLs, each given as byte offset in the first page, byte count, and frames.
+    #[expect(clippy::vec_box, reason = "an MDL that another one points to must not move")]
     fn chain(parts: &[(u32, u32, &[PFN_NUMBER])]) -> Vec<Box<Described>> {
         let mut chain: Vec<Box<Described>> = Vec::new();
         for (byte_offset, byte_count, frames) in parts.iter().rev() {

@@ -8,6 +8,7 @@ use wdk_sys::{PAGE_NOCACHE, PAGE_READWRITE, SIZE_T, ULONG};
 
 use crate::irql::Passive;
 use crate::page::physical_address;
+use crate::wdf::Memory;
 use crate::{Result, Status};
 
 /// A mapped range of device registers.
@@ -54,16 +55,16 @@ macro_rules! accessors {
 }
 
 impl Registers {
-    /// Maps `length` bytes at the physical address `start`, not cached.
+    /// Maps the range that the device was given, not cached.
     ///
     /// # Errors
     /// INVALID_PARAMETER for an empty range, INSUFFICIENT_RESOURCES when it cannot be mapped.
-    pub fn map(start: u64, length: usize, _irql: &Passive) -> Result<Self> {
+    pub fn map(memory: Memory, _irql: &Passive) -> Result<Self> {
+        let (start, length) = (memory.start(), memory.length() as usize);
         if length == 0 {
             return Err(Status::INVALID_PARAMETER);
         }
-        // SAFETY: mapping has no effect on memory; what may be mapped is what the caller's resource list names, and an
-        // access reaches at most a device.
+        // SAFETY: the range is the device's own, by the resource list it stood in: no access reaches memory of others.
         let base = unsafe {
             MmMapIoSpaceEx(
                 physical_address(start),

@@ -26,7 +26,8 @@ impl Page {
     /// INSUFFICIENT_RESOURCES.
     pub fn new(tag: Tag) -> Result<Self> {
         // The pool starts an allocation of a page or more on a page ("ExAllocatePool2", remarks), so it is contiguous.
-        Box::new(tag, [const { AtomicU64::new(0) }; WORDS]).map(Self)
+        // SAFETY: all zeroes is a value of an array of atomic integers.
+        unsafe { Box::zeroed(tag) }.map(Self)
     }
 
     /// The words of the page.

@@ -84,6 +84,18 @@ impl<T> Box<T> {
         Ok(Self { value: memory, owns: PhantomData })
     }
 
+    /// A value of zeroes, made in place: for what is too large for the stack.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES when the pool is exhausted.
+    ///
+    /// # Safety
+    /// All zeroes is a value of `T`.
+    pub(crate) unsafe fn zeroed(tag: Tag) -> Result<Self> {
+        // The pool zeroes what it gives.
+        Ok(Self { value: allocate::<T>(tag, 1)?, owns: PhantomData })
+    }
+
     /// Address of the value, for the kernel functions that link it into their lists.
     #[must_use]
     pub const fn as_ptr(&self) -> *mut T {

@@ -94,6 +94,8 @@ impl Provider {
     }
 
     /// Unregisters, if registered; returns when the callback cannot run any more. A later `register` works again.
+    ///
+    /// Called when nothing else of the image runs, at its unload: ETW does not expect events of a provider that is gone.
     pub fn unregister(&self, _irql: &Passive) {
         let handle = self.handle.swap(0, Ordering::AcqRel);
         if handle != 0 {
@@ -115,6 +117,11 @@ impl Provider {
     }
 
     fn send(&self, entry: &Entry, values: &[u64]) {
+        let handle = self.handle.load(Ordering::Acquire);
+        if handle == 0 {
+            // ETW has told who listens, but `register` has not returned yet.
+            return;
+        }
         let descriptor = EVENT_DESCRIPTOR {
             Id: entry.id,
             Version: 0,
@@ -129,11 +136,11 @@ impl Provider {
             part(entry.metadata, TYPE_EVENT_METADATA),
             part(values.get(..entry.fields.len()).unwrap_or(values), 0),
         ];
-        // SAFETY: descriptor and data are locals that describe live memory; a handle of 0 or one that was unregistered is
-        // refused by ETW; any level is allowed.
+        // SAFETY: descriptor and data are locals that describe live memory; the handle is registered until `unregister`,
+        // which comes after the last event; any level is allowed.
         let _status = unsafe {
             EtwWriteTransfer(
-                self.handle.load(Ordering::Acquire),
+                handle,
                 &descriptor,
                 ptr::null(),
                 ptr::null(),

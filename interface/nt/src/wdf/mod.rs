@@ -5,16 +5,32 @@
 //! that the framework calls are generic functions in these modules: they turn handles and IRQLs into types, call the
 //! trait's method, and turn its result into an NTSTATUS. A .sys needs no unsafe code for any of it:
 //!
-//! ```ignore
-//! struct TestDriver;
+//! ```no_run
+//! use nt::irql::Passive;
+//! use nt::{Result, wdf};
 //!
-//! impl wdf::Driver for TestDriver {
+//! struct ExampleDriver;
+//!
+//! impl wdf::Driver for ExampleDriver {
 //!     fn device_add(&self, init: wdf::DeviceInit<'_>, irql: &mut Passive) -> Result {
-//!         init.create(irql, |device, irql| TestDevice::new(device, irql)).map(|_| ())
+//!         init.create(irql, |device, _irql| Ok(ExampleDevice { pdo: device.physical_device()? })).map(|_device| ())
+//!     }
+//!
+//!     fn unload(&self, _irql: &mut Passive) {}
+//! }
+//! nt::wdf_context!(ExampleDriver);
+//! nt::wdf_driver_entry!(|_service_key, _irql| Ok(ExampleDriver));
+//!
+//! struct ExampleDevice {
+//!     pdo: nt::object::Device,
+//! }
+//!
+//! impl wdf::Device for ExampleDevice {
+//!     fn cleanup(&self, _irql: &mut Passive) {
+//!         let _address = self.pdo.as_ptr();
 //!     }
 //! }
-//! nt::wdf_context!(TestDriver);
-//! nt::wdf_driver_entry!(|_path, _irql| Ok(TestDriver));
+//! nt::wdf_context!(ExampleDevice);
 //! ```
 //!
 //! Every configuration structure has one constructor, so its size member is never wrong.

@@ -28,13 +28,25 @@ pub enum Resource {
     Other(u8),
 }
 
-/// A range of device registers.
+/// A range of device registers. Only a resource list makes one: what stands in it may be mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
+    start: u64,
+    length: u32,
+}
+
+impl Memory {
     /// Physical address.
-    pub start: u64,
+    #[must_use]
+    pub const fn start(self) -> u64 {
+        self.start
+    }
+
     /// Bytes.
-    pub length: u32,
+    #[must_use]
+    pub const fn length(self) -> u32 {
+        self.length
+    }
 }
 
 /// An interrupt resource.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use netdma_events::{EVENTS, Entry, Kind};
+use nthost::{TraceEvent, Value};
 
 /// An event that a driver emitted.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,25 +15,31 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Decodes what a driver gave to ETW: the descriptor's id and the data, part by part (provider metadata, event
-    /// metadata, values).
+    /// An event as the machine's trace session decoded it, held against the table.
     ///
     /// # Errors
     /// What contradicts the table, as a trace reader would stumble over it.
-    pub fn decode(id: u16, parts: &[Vec<u8>]) -> Result<Self, String> {
-        let entry =
-            EVENTS.iter().find(|entry| entry.id == id).ok_or_else(|| format!("no event has id {id}"))?;
-        let [_provider, metadata, values] = parts else {
-            return Err(format!("{}: {} parts instead of three", entry.name, parts.len()));
+    pub fn of(event: &TraceEvent) -> Result<Self, String> {
+        let TraceEvent { name, level, keyword, fields, .. } = event;
+        let entry = EVENTS
+            .iter()
+            .find(|entry| entry.name == name)
+            .ok_or_else(|| format!("no event is called {name}"))?;
+        if (*level, *keyword) != (entry.level as u8, entry.keyword as u64) {
+            return Err(format!("{name}: level {level} and keyword {keyword:#x} are not those of the table"));
+        }
+        let names = || fields.iter().map(|(field, _)| field.as_str());
+        if !names().eq(entry.fields.iter().map(|field| field.name)) {
+            return Err(format!(
+                "{name}: the fields {:?} are not those of the table",
+                names().collect::<Vec<_>>()
+            ));
+        }
+        let number = |(field, value): &(String, Value)| match value {
+            Value::Unsigned(number) => Ok(*number),
+            other => Err(format!("{name}: {field} is {other:?}, not a number")),
         };
-        if metadata != entry.metadata {
-            return Err(format!("{}: its description is not that of the table", entry.name));
-        }
-        if values.len() != 8 * entry.fields.len() {
-            return Err(format!("{}: {} bytes for {} values", entry.name, values.len(), entry.fields.len()));
-        }
-        let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        Ok(Self { entry, values: values.chunks_exact(8).map(word).collect() })
+        Ok(Self { entry, values: fields.iter().map(number).collect::<Result<_, _>>()? })
     }
 
     /// The event's name.
@@ -71,31 +78,35 @@ impl fmt::Display for Seen {
 mod tests {
     use super::*;
 
-    fn entry(name: &str) -> &'static Entry {
-        EVENTS.iter().find(|entry| entry.name == name).expect("an event of the table")
-    }
-
-    fn words(values: &[u64]) -> Vec<u8> {
-        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    fn event(name: &str, fields: &[(&str, u64)]) -> TraceEvent {
+        let entry = EVENTS.iter().find(|entry| entry.name == name).expect("an event of the table");
+        TraceEvent {
+            time: 0,
+            provider: "NetDMA".into(),
+            name: name.into(),
+            level: entry.level as u8,
+            keyword: entry.keyword as u64,
+            fields: fields.iter().map(|(name, value)| ((*name).into(), Value::Unsigned(*value))).collect(),
+        }
     }
 
     #[test]
     fn an_event_reads_as_its_row_says() {
-        let entry = entry("StartRefused");
-        let parts = [vec![], entry.metadata.to_vec(), words(&[3, 9, 0xC000_0001])];
-        let seen = Seen::decode(entry.id, &parts).unwrap();
+        let event = event("StartRefused", &[("provider", 3), ("reason", 9), ("detail", 0xC000_0001)]);
+        let seen = Seen::of(&event).unwrap();
         assert_eq!(seen.value("provider"), Some(3));
         assert_eq!(seen.to_string(), "StartRefused provider=3 reason=NoMemory detail=0xc0000001");
     }
 
     #[test]
     fn what_contradicts_the_table_is_refused() {
-        let entry = entry("InterfaceLoaded");
-        let good = [vec![], entry.metadata.to_vec(), vec![]];
-        assert!(Seen::decode(entry.id, &good).is_ok());
-        assert!(Seen::decode(9999, &good).is_err());
-        assert!(Seen::decode(entry.id, &good[..2]).is_err());
-        assert!(Seen::decode(entry.id, &[vec![], vec![1], vec![]]).is_err());
-        assert!(Seen::decode(entry.id, &[vec![], entry.metadata.to_vec(), vec![0; 8]]).is_err());
+        let good = event("InterfaceLoaded", &[]);
+        assert!(Seen::of(&good).is_ok());
+        assert!(Seen::of(&TraceEvent { name: "Nonsense".into(), ..good.clone() }).is_err());
+        assert!(Seen::of(&TraceEvent { level: 1, ..good.clone() }).is_err());
+        assert!(Seen::of(&TraceEvent { keyword: 0, ..good.clone() }).is_err());
+        assert!(Seen::of(&event("InterfaceLoaded", &[("provider", 1)])).is_err());
+        let text = vec![("provider".to_owned(), Value::Text("1".into()))];
+        assert!(Seen::of(&TraceEvent { fields: text, ..event("ProviderStopped", &[]) }).is_err());
     }
 }

@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod client;
 pub mod demo;
 pub mod engine;
 pub mod events;
+pub mod lab;

@@ -7,6 +7,7 @@
 mod arguments;
 mod cache;
 mod command;
+mod demo;
 mod drivers;
 mod drivers_inf;
 mod events;
@@ -14,6 +15,7 @@ mod generated;
 mod requirements;
 mod specification;
 mod steps;
+mod suite;
 mod toolchain;
 mod toolchain_debian;
 mod workspace;
@@ -24,7 +26,14 @@ use std::process::ExitCode;
 use command::{Command, Failure};
 
 /// Every command, in the order `help` shows them.
-const COMMANDS: &[Command] = &[drivers::COMMAND, drivers::CHECK, requirements::COMMAND, events::COMMAND];
+const COMMANDS: &[Command] = &[
+    demo::COMMAND,
+    suite::COMMAND,
+    drivers::COMMAND,
+    drivers::CHECK,
+    requirements::COMMAND,
+    events::COMMAND,
+];
 
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();

@@ -79,7 +79,8 @@ pub fn run(name: &str, command: &mut Command, mut line: impl FnMut(&str)) -> Res
     }
     let status = child.wait().map_err(failed)?;
     if hung || !status.success() {
-        let why = if hung { format!("said nothing for {SILENCE:?} and was ended") } else { status.to_string() };
+        let why =
+            if hung { format!("said nothing for {SILENCE:?} and was ended") } else { status.to_string() };
         let log = std::fs::read_to_string(&path).unwrap_or_default();
         return Err(Failure::verdict(format!(
             "{name}: {} {why}\n{}\n(whole output: {})",
@@ -151,19 +152,22 @@ mod tests {
     #[test]
     fn every_line_of_both_streams_is_seen() {
         let mut seen = Vec::new();
-        run("test lines", &mut shell("echo a; echo b >&2; echo c"), |line| seen.push(line.to_owned())).unwrap();
+        run("test lines", &mut shell("echo a; echo b >&2; echo c"), |line| seen.push(line.to_owned()))
+            .unwrap();
         assert_eq!(seen, ["a", "b", "c"]);
     }
 
     #[test]
     fn a_failure_carries_the_end_of_the_output() {
-        let failure = run("test failure", &mut shell("echo why >&2; exit 3"), |_| {}).unwrap_err().to_string();
+        let failure =
+            run("test failure", &mut shell("echo why >&2; exit 3"), |_| {}).unwrap_err().to_string();
         assert!(failure.contains("why") && failure.contains("exit status: 3"), "{failure}");
     }
 
     #[test]
     fn a_program_that_is_missing_is_named() {
-        let failure = run("test missing", &mut Command::new("no-such-program"), |_| {}).unwrap_err().to_string();
+        let failure =
+            run("test missing", &mut Command::new("no-such-program"), |_| {}).unwrap_err().to_string();
         assert!(failure.contains("no-such-program"), "{failure}");
     }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
 use std::ffi::OsString;
+use std::process::Command as Process;
 use std::time::Instant;
 
 use crate::arguments::Arguments;
@@ -33,7 +34,8 @@ impl std::fmt::Display for Tally {
 impl Tally {
     /// Adds what a line of `cargo test` says: `test result: ok. 5 passed; 0 failed; 1 ignored; …`.
     fn add(&mut self, line: &str) {
-        let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|line| line.split_once(". ")) else {
+        let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|line| line.split_once(". "))
+        else {
             return;
         };
         for count in counts.split("; ") {
@@ -95,13 +97,28 @@ fn lint() -> Result<(), Failure> {
 /// Every test of every crate that builds on any machine, with the proofs they record.
 fn test(tally: &mut Tally) -> Result<(), Failure> {
     let proofs = requirements::begin()?;
-    let mut command = steps::cargo_command();
-    command.args(["test", "--no-fail-fast"]).env(proof::FOLDER, &proofs);
-    let terse = |line: &str| line.trim_start().strip_prefix("Running ").map(str::to_owned);
+    let mut portable = steps::cargo_command();
+    portable.args(["test", "--no-fail-fast"]).env(proof::FOLDER, &proofs);
+    let outcome = cargo_test("tests", &mut portable, tally);
+    // The driver crates' own unit tests run here too, over the stand-ins of the WDK.
+    let mut drivers = steps::cargo_command();
+    drivers.args(["test", "--no-fail-fast", "--package", "nt"]).env(proof::FOLDER, &proofs);
+    drivers::with_standins(&mut drivers)?;
+    let outcome = outcome.and(cargo_test("driver tests", &mut drivers, tally));
+    // A test program that crashes reports no result: cargo's own verdict then says so.
+    outcome?;
+    if tally.passed == 0 {
+        return Err(Failure::verdict("no test was run"));
+    }
+    requirements::end(&proofs)
+}
+
+/// Runs tests and adds their results up, with a line for each program that has some.
+fn cargo_test(name: &str, command: &mut Process, tally: &mut Tally) -> Result<(), Failure> {
     let mut program = String::new();
-    let outcome = steps::run("tests", &mut command, |line| {
-        if let Some(next) = terse(line) {
-            program = next;
+    steps::run(name, command, |line| {
+        if let Some(next) = line.trim_start().strip_prefix("Running ") {
+            next.clone_into(&mut program);
         }
         if line.starts_with("test result: ") {
             let before = *tally;
@@ -111,13 +128,7 @@ fn test(tally: &mut Tally) -> Result<(), Failure> {
                 println!("      {:>4} in {program}", ran);
             }
         }
-    });
-    // A test program that crashes reports no result: cargo's own verdict then says so.
-    outcome?;
-    if tally.passed == 0 {
-        return Err(Failure::verdict("no test was run"));
-    }
-    requirements::end(&proofs)
+    })
 }
 
 #[cfg(test)]

@@ -8,3 +8,4 @@ pub mod options;
 pub mod pieces;
 pub mod progress;
 pub mod report;
+pub mod run;

@@ -24,10 +24,8 @@ pub enum ProviderState {
 pub enum ProviderRequest {
     /// `NetDmaProviderStart`.
     Start,
-    /// `NetDmaProviderStop` begins.
+    /// `NetDmaProviderStop` begins; it ends in [`ProviderState::Stopped`] when every channel is back.
     Stop,
-    /// The stop is done: every channel is back.
-    Stopped,
     /// Notice `ProviderPowerDown`.
     PowerDown,
     /// Notice `ProviderPowerUp`.
@@ -42,7 +40,7 @@ impl ProviderState {
         match (self, request) {
             (Self::Stopped, Ask::Start) | (Self::PoweredDown, Ask::PowerUp) => Ok(Self::Started),
             (Self::Started | Self::PoweredDown, Ask::Stop) => Ok(Self::Stopping),
-            (Self::Stopped, Ask::Stop) | (Self::Stopping, Ask::Stopped) => Ok(Self::Stopped),
+            (Self::Stopped, Ask::Stop) => Ok(Self::Stopped),
             (Self::Started, Ask::PowerDown) => Ok(Self::PoweredDown),
             _ => Err(Misuse::WrongState),
         }

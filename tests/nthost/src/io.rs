@@ -16,6 +16,7 @@ use crate::guarded::Guarded;
 use crate::kernel::Kernel;
 
 pub(crate) use exports::guid;
+pub use interface::Guid;
 pub(crate) use irp::HostDispatch;
 
 /// What the I/O manager keeps.
@@ -84,7 +85,18 @@ impl core::fmt::Display for NtStatus {
             layout::status::NO_MORE_ENTRIES => "STATUS_NO_MORE_ENTRIES",
             layout::status::BUFFER_OVERFLOW => "STATUS_BUFFER_OVERFLOW",
             layout::status::DELETE_PENDING => "STATUS_DELETE_PENDING",
-            _ => return write!(f, "NTSTATUS {:#010x}", self.0),
+            // Statuses that only drivers use (ntstatus.h).
+            other => match other.cast_unsigned() {
+                0xC000_0008 => "STATUS_INVALID_HANDLE",
+                0xC000_0018 => "STATUS_CONFLICTING_ADDRESSES",
+                0xC000_009E => "STATUS_DEVICE_POWER_FAILURE",
+                0xC000_00B5 => "STATUS_IO_TIMEOUT",
+                0xC000_0182 => "STATUS_DEVICE_CONFIGURATION_ERROR",
+                0xC000_0185 => "STATUS_IO_DEVICE_ERROR",
+                0xC000_0240 => "STATUS_REQUEST_ABORTED",
+                0xC000_02B6 => "STATUS_DEVICE_REMOVED",
+                _ => return write!(f, "NTSTATUS {other:#010x}"),
+            },
         };
         write!(f, "{name} ({:#010x})", self.0)
     }

@@ -4,6 +4,7 @@ mod bus;
 mod properties;
 mod resources;
 pub(crate) mod sequence;
+mod shutdown;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use resources::Assignment;
 
 pub(crate) use bus::tables;
 pub use sequence::{InstallError, Installation};
+pub use shutdown::Report;
 
 /// What the PnP manager keeps.
 #[derive(Debug, Default)]

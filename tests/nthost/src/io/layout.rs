@@ -15,13 +15,10 @@ pub(crate) mod driver {
     pub const INIT: u64 = 0x58;
     pub const UNLOAD: u64 = 0x68;
     pub const MAJOR_FUNCTION: u64 = 0x70;
-    /// IRP_MJ_MAXIMUM_FUNCTION plus one.
-    pub const MAJOR_COUNT: u64 = 28;
 
     /// DRIVER_EXTENSION lies behind the driver object.
     pub const EXTENSION_SIZE: u64 = 0x50;
     pub const EXTENSION_ADD_DEVICE: u64 = 0x08;
-    pub const EXTENSION_COUNT: u64 = 0x10;
     pub const EXTENSION_SERVICE_KEY: u64 = 0x18;
 }
 
@@ -47,8 +44,6 @@ pub(crate) mod device {
     pub const DO_DEVICE_INITIALIZING: u32 = 0x80;
     pub const DO_BUS_ENUMERATED_DEVICE: u32 = 0x1000;
     pub const DO_POWER_PAGABLE: u32 = 0x2000;
-    /// FILE_DEVICE_SECURE_OPEN.
-    pub const SECURE_OPEN: u32 = 0x100;
 }
 
 /// IRP.
@@ -57,7 +52,6 @@ pub(crate) mod irp {
     pub const TYPE: i16 = 6;
     pub const SIZE: u64 = 0xD0;
     pub const MDL: u64 = 0x08;
-    pub const FLAGS: u64 = 0x10;
     pub const SYSTEM_BUFFER: u64 = 0x18;
     pub const STATUS: u64 = 0x30;
     pub const INFORMATION: u64 = 0x38;
@@ -68,8 +62,6 @@ pub(crate) mod irp {
     pub const CANCEL: u64 = 0x44;
     pub const CANCEL_IRQL: u64 = 0x45;
     pub const CANCEL_ROUTINE: u64 = 0x68;
-    pub const USER_BUFFER: u64 = 0x70;
-    pub const THREAD: u64 = 0x98;
     pub const CURRENT_STACK: u64 = 0xB8;
     pub const FILE: u64 = 0xC0;
 }
@@ -79,7 +71,6 @@ pub(crate) mod stack {
     pub const SIZE: u64 = 0x48;
     pub const MAJOR: u64 = 0x00;
     pub const MINOR: u64 = 0x01;
-    pub const FLAGS: u64 = 0x02;
     pub const CONTROL: u64 = 0x03;
     /// The four pointer-sized parameters.
     pub const PARAMETERS: u64 = 0x08;
@@ -100,8 +91,6 @@ pub(crate) mod file {
     pub const TYPE: i16 = 5;
     pub const SIZE: u64 = 0xD8;
     pub const DEVICE: u64 = 0x08;
-    pub const FS_CONTEXT: u64 = 0x18;
-    pub const FS_CONTEXT2: u64 = 0x20;
     pub const NAME: u64 = 0x58;
 }
 
@@ -208,7 +197,6 @@ pub(crate) mod status {
     pub const NO_MORE_ENTRIES: i32 = 0x8000_001A_u32 as i32;
     pub const BUFFER_OVERFLOW: i32 = 0x8000_0005_u32 as i32;
     pub const INVALID_HANDLE: i32 = 0xC000_0008_u32 as i32;
-    pub const OBJECT_TYPE_MISMATCH: i32 = 0xC000_0024_u32 as i32;
 
     /// NT_SUCCESS.
     pub const fn ok(status: i32) -> bool {

@@ -121,21 +121,57 @@ impl Kernel {
         let image = self.load_image(Path::new(&path), &Disk(self)).map_err(|error| self.explain(error))?;
         let entry = self.image(image).entry_point;
         let object = self.create_driver_object(&format!(r"\Driver\{service}"), service, Some(image), None);
+        if let Err(error) = self.enter_driver(object, service, &key, entry) {
+            let _stays = self.unload_image(image);
+            return Err(error);
+        }
+        Ok(object)
+    }
+
+    /// Starts a service by hand (`sc start`).
+    ///
+    /// # Errors
+    /// Why it does not start; a service that runs already is one of the reasons.
+    pub fn start_service(&self, service: &str) -> Result<(), ServiceError> {
+        if self.driver_of_service(service).is_some() {
+            return Err(ServiceError::AlreadyRunning(service.to_owned()));
+        }
+        self.load_driver(service).map(|_| ())
+    }
+
+    /// Stops a service by hand (`sc stop`).
+    ///
+    /// # Errors
+    /// Why it does not stop: no DriverUnload, devices that need it, images that import from it.
+    pub fn stop_service(&self, service: &str) -> Result<(), ServiceError> {
+        self.unload_driver(service)
+    }
+
+    /// Starts routines of the host program as if they were the driver of a service: for tests of this crate, on a
+    /// machine that was built with `host_code`.
+    ///
+    /// # Errors
+    /// When the entry routine fails.
+    pub fn start_host_driver(&self, service: &str, entry: u64) -> Result<(), ServiceError> {
+        let key = format!(r"{SERVICES}\{service}");
+        let object = self.create_driver_object(&format!(r"\Driver\{service}"), service, None, None);
+        self.enter_driver(object, service, &key, entry)
+    }
+
+    /// Calls DriverEntry; a driver that refuses leaves nothing behind.
+    fn enter_driver(&self, object: u64, service: &str, key: &str, entry: u64) -> Result<(), ServiceError> {
         self.write(object + driver::INIT, entry);
-        let registry_path = self.make_unicode_string(&key);
+        let registry_path = self.make_unicode_string(key);
         self.keep_string(object, registry_path);
         self.record(format!("start of service {service}"), 0);
         let result = low32(self.call(&format!("DriverEntry of {service}"), entry, &[object, registry_path]));
         if !status::ok(result) {
             self.release_driver_object(object);
-            let _stays = self.unload_image(image);
             return Err(ServiceError::Entry(service.to_owned(), NtStatus(result)));
         }
         // DriverEntry's devices are ready; a PnP device clears the flag itself (Learn, "Clearing DO_DEVICE_INITIALIZING").
-        for target in self.devices_of(object) {
-            self.clear_initializing(target);
-        }
-        Ok(object)
+        self.devices_of(object).into_iter().for_each(|target| self.clear_initializing(target));
+        Ok(())
     }
 
     /// Stops a service: DriverUnload, then the image goes.

@@ -143,7 +143,9 @@ impl Kernel {
         self.wdf_dispose(handle);
         let (object, lower) = self.wdf_device(handle, |device| (device.object, device.lower));
         let links = self.wdf_device(handle, |device| core::mem::take(&mut device.links));
-        links.iter().for_each(|link| drop(self.delete_link(link)));
+        for link in &links {
+            self.delete_link(link);
+        }
         self.detach_device_object(lower);
         self.delete_device(object);
         self.wdf_dereference(handle);

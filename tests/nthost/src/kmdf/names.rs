@@ -3,7 +3,7 @@
 //! Source: the public header wdffuncenum.h of KMDF 1.15 (444 functions; indices only ever grow in later versions).
 
 /// Functions of a table that a driver bound at 1.15 gets.
-pub const FUNCTION_COUNT: usize = 444;
+pub(crate) const FUNCTION_COUNT: usize = 444;
 
 /// Names without their `Wdf`, in the order of the table.
 const NAMES: &str = "
@@ -131,7 +131,7 @@ DeviceGetSelfIoTarget DeviceInitAllowSelfIoTarget IoTargetSelfAssignDefaultIoQue
 ";
 
 /// The full name of the function at `index`.
-pub fn name(index: usize) -> String {
+pub(crate) fn name(index: usize) -> String {
     match NAMES.split_ascii_whitespace().nth(index) {
         Some(name) => format!("Wdf{name}"),
         None => format!("function {index} of the WDF table"),
@@ -139,7 +139,8 @@ pub fn name(index: usize) -> String {
 }
 
 /// The index of the function called `name`.
-pub fn index(name: &str) -> Option<usize> {
+#[cfg(test)]
+fn index(name: &str) -> Option<usize> {
     NAMES.split_ascii_whitespace().position(|known| name.strip_prefix("Wdf") == Some(known))
 }
 

@@ -233,17 +233,6 @@ impl Kernel {
         self.wdf_object(handle, |object| object.client)
     }
 
-    /// The nearest object of a kind on the way up from `handle`, itself included.
-    pub(super) fn wdf_ancestor(&self, mut handle: u64, kind: &str) -> Option<u64> {
-        while handle != 0 {
-            if self.wdf_kind(handle) == kind {
-                return Some(handle);
-            }
-            handle = self.wdf_object(handle, |object| object.parent);
-        }
-        None
-    }
-
     /// Ends an object: cleanup callbacks of its descendants and its own, then the creator's reference.
     pub(super) fn wdf_delete(&self, handle: u64) {
         self.wdf_dispose(handle);

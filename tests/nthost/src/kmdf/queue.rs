@@ -246,9 +246,9 @@ impl Kernel {
             }
             self.wdf_queue(handle, |queue| queue.open = true);
             if resume != 0 {
-                presented
-                    .iter()
-                    .for_each(|request| drop(self.call("EvtIoResume", resume, &[handle, *request])));
+                for request in presented {
+                    self.call("EvtIoResume", resume, &[handle, request]);
+                }
             }
             self.present_requests(handle);
         }
@@ -286,9 +286,9 @@ impl Kernel {
     fn stop_presented(&self, handle: u64, action: u64) {
         let (stop, presented) = self.wdf_queue(handle, |queue| (queue.stop, queue.presented.clone()));
         if stop != 0 {
-            presented
-                .iter()
-                .for_each(|request| drop(self.call("EvtIoStop", stop, &[handle, *request, action])));
+            for request in &presented {
+                self.call("EvtIoStop", stop, &[handle, *request, action]);
+            }
         } else if action == STOP_PURGE {
             // A purge cancels what the driver marked cancelable.
             presented.iter().for_each(|request| self.cancel_irp(self.request_packet(*request)));

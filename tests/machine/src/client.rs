@@ -7,8 +7,10 @@ use netdma_ioctl::{
 use nthost::io::Guid;
 use nthost::io::file::{File, IoResult, Output, Request};
 use nthost::memory::user::UserBuffer;
+use nthost::random::Random;
 
 use crate::lab::{Failure, Lab};
+use crate::pieces::{BUFFER, Batch};
 
 /// An open handle on the test client's device.
 #[derive(Debug)]
@@ -143,6 +145,32 @@ impl Client {
             return Err(Failure::Other(format!("a copy of {bytes} bytes reports {done} bytes done")));
         }
         Ok(())
+    }
+
+    /// Copies at most [`DATA`](crate::pieces::DATA) bytes of chance in scattered pieces and checks every byte of the
+    /// buffer; says how many bytes were copied.
+    ///
+    /// # Errors
+    /// The request failed, or a byte is wrong.
+    pub fn copy_verified(
+        &self,
+        lab: &mut Lab,
+        channel: u32,
+        bytes: usize,
+        seed: u64,
+    ) -> Result<u64, Failure> {
+        let mut random = Random::new(seed);
+        let data: Vec<u8> = (0..bytes).map(|_| random.next() as u8).collect();
+        let batch = Batch::plan(&data, &mut random);
+        let buffer = lab.buffer(BUFFER)?;
+        lab.fill(buffer, &batch.before)?;
+        let copying = self.copy(lab, channel, buffer, &batch.request())?;
+        let outcome = self.finish(lab, copying);
+        let after = lab.contents(buffer)?;
+        lab.free(buffer)?;
+        outcome?;
+        batch.check(&after).map_err(|wrong| Failure::Other(wrong.to_string()))?;
+        Ok(batch.bytes() as u64)
     }
 
     /// Sends a raw request: what a malicious program may do.

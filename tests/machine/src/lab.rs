@@ -256,7 +256,10 @@ fn leftovers(report: &Report) -> Vec<(String, u64)> {
     report.devices.iter().for_each(|(device, why)| add(format!("device {device:?} ({why})"), 1));
     report.services.iter().for_each(|(service, why)| add(format!("service {service} ({why})"), 1));
     report.images.iter().for_each(|image| add(format!("image {image}"), 1));
-    report.pool.iter().for_each(|leak| add(format!("pool block ({leak:?})"), 1));
+    report
+        .pool
+        .iter()
+        .for_each(|leak| add(format!("pool block of {} bytes, tag {}", leak.size, leak.tag), 1));
     report.packets.iter().for_each(|packet| add(format!("packet ({packet})"), 1));
     report.keys.iter().for_each(|key| add(format!("registry key ({key})"), 1));
     add("open files".into(), report.files);

@@ -6,18 +6,21 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use ioat_model::ChannelStatistics;
-use netdma_ioctl::{Piece as WirePiece, Provider};
+use ioat_regs::ChanErr;
+use netdma_events::Level;
+use netdma_ioctl::Provider;
 use nthost::memory::user::UserBuffer;
 use nthost::random::Random;
 use sha2::{Digest, Sha256};
 
 use super::corpus::Input;
 use super::options::Options;
-use super::pieces::{BUFFER, Batch, DATA};
 use super::progress::Progress;
 use super::report::{Channel, Device, Driver, Report, Work, size};
 use crate::client::{ANY_CHANNEL, Client, Copying};
+use crate::events::Seen;
 use crate::lab::{Failure, Lab, PACKAGES, Setup, source};
+use crate::pieces::{BUFFER, Batch, DATA};
 
 /// What each package's image is in the picture.
 const ROLES: [(&str, &str); 3] = [("netdma", "interface"), ("ioatdma", "provider"), ("netdmatest", "client")];
@@ -55,6 +58,10 @@ pub fn run(options: &Options, files: &[Input], progress: &mut dyn Progress) -> R
         Ok(()) => {}
         Err(Trouble::Host(line)) => return Err(line),
         Err(Trouble::Machine(failure)) => report.findings.push(failure.to_string()),
+    }
+    match lab.events() {
+        Ok(events) => report.findings.extend(complaints(&events)),
+        Err(failure) => report.findings.push(failure.to_string()),
     }
     progress.stage("unloading");
     report.machine_time = Duration::from_nanos(lab.machine.now());
@@ -122,15 +129,15 @@ fn story(
         workers.len()
     ));
     let copied = copy_all(lab, &client, &workers, report, files, options.seed, progress);
-    // Counters are read whether or not the copies went well: they help to see why not.
+    // Counted and closed whether or not the copies went well: it helps to see why not, and only a machine that was
+    // left in order can be asked for leaks.
     count(lab, &client, &workers, report)?;
-    copied?;
     for worker in workers {
         client.close_channel(lab, worker.number)?;
         lab.free(worker.buffer)?;
     }
     client.close(lab)?;
-    Ok(())
+    copied
 }
 
 /// One channel of each provider, its completions spread over the processors.
@@ -197,8 +204,7 @@ fn copy_all(
             }
             let Some(worker) = next.next() else { break 'files };
             lab.fill(worker.buffer, &batch.before)?;
-            let pieces: Vec<WirePiece> = batch.pieces.iter().map(wire).collect();
-            let copying = client.copy(lab, worker.number, worker.buffer, &pieces)?;
+            let copying = client.copy(lab, worker.number, worker.buffer, &batch.request())?;
             flights.push_back(Flight { worker, input, batch, copying });
         }
     }
@@ -277,16 +283,6 @@ impl<'a> Chunks<'a> {
     }
 }
 
-fn wire(piece: &super::pieces::Piece) -> WirePiece {
-    // The buffer has 4 MiB: offsets and lengths fit 32 bits.
-    WirePiece {
-        source: piece.source as u32,
-        destination: piece.destination as u32,
-        length: piece.length as u32,
-        flags: 0,
-    }
-}
-
 /// Devices and drivers, for the report.
 fn describe(lab: &mut Lab, report: &mut Report) -> Result<(), Failure> {
     for device in lab.devices()? {
@@ -325,7 +321,7 @@ fn package_version(package: &str) -> Result<String, Failure> {
     Ok(version.driver_ver.split_once(',').map_or("", |(_, version)| version).trim().to_owned())
 }
 
-/// What the client, the interface and the engine counted, and what the drivers complained about.
+/// What the client, the interface and the engine counted.
 fn count(lab: &mut Lab, client: &Client, workers: &[Worker], report: &mut Report) -> Result<(), Failure> {
     for worker in workers {
         let statistics = client.statistics(lab, worker.number)?;
@@ -354,10 +350,62 @@ fn count(lab: &mut Lab, client: &Client, workers: &[Worker], report: &mut Report
             polls: statistics.polls + statistics.interface_polls,
         });
     }
-    for seen in lab.events()? {
-        if seen.entry.level <= netdma_events::Level::Warning {
-            report.findings.push(format!("{seen}: {}", seen.entry.meaning));
+    Ok(())
+}
+
+/// `8086:6f20 rev 04` out of `PCI\VEN_8086&DEV_6F20&SUBSYS_…&REV_04\…`.
+fn pci_id(instance: &str) -> String {
+    let part = |name: &str| {
+        let (_, rest) = instance.split_once(name)?;
+        rest.split(['&', '\\']).next().map(str::to_lowercase)
+    };
+    match (part("VEN_"), part("DEV_"), part("REV_")) {
+        (Some(vendor), Some(device), Some(revision)) => format!("{vendor}:{device} rev {revision}"),
+        _ => instance.to_owned(),
+    }
+}
+
+/// The drivers' warnings and errors, each kind once: the first of it, and how many there were.
+fn complaints(events: &[Seen]) -> Vec<String> {
+    let mut kinds: Vec<(&Seen, usize)> = Vec::new();
+    for seen in events.iter().filter(|seen| seen.entry.level <= Level::Warning) {
+        match kinds.iter_mut().find(|(first, _)| first.name() == seen.name()) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((seen, 1)),
         }
     }
-    Ok(())
+    let told = |(first, count): (&Seen, usize)| {
+        let times = if count == 1 { String::new() } else { format!(" ({count} times)") };
+        let bits = match first.value("errors").and_then(|bits| u32::try_from(bits).ok()) {
+            Some(bits) => format!(" [CHANERR {}]", ChanErr(bits)),
+            None => String::new(),
+        };
+        format!("{first}{times}: {}{bits}", first.entry.meaning)
+    };
+    kinds.into_iter().map(told).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pci_instance_reads_as_its_ids() {
+        let instance = r"PCI\VEN_8086&DEV_6F20&SUBSYS_00008086&REV_04\3&11583659&0&20";
+        assert_eq!(pci_id(instance), "8086:6f20 rev 04");
+        assert_eq!(pci_id("ROOT\\X"), "ROOT\\X");
+    }
+
+    #[test]
+    fn complaints_of_one_kind_are_told_once() {
+        let entry =
+            |name: &str| netdma_events::EVENTS.iter().find(|entry| entry.name == name).expect("an event");
+        let seen = |name: &str| {
+            let entry = entry(name);
+            Seen { entry, values: vec![0x100; entry.fields.len()] }
+        };
+        let told = complaints(&[seen("EngineError"), seen("ProviderStarted"), seen("EngineError")]);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].contains("(2 times)") && told[0].contains("(read-data)"), "{}", told[0]);
+    }
 }

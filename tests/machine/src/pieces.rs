@@ -43,12 +43,14 @@ pub struct Batch {
 /// What is wrong with a buffer after copying.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wrong {
-    /// A copy was reported done, and its destination still holds the pattern.
+    /// A copy was reported done, and a part of its destination still holds the pattern.
     NotCopied {
         /// Number of the piece.
         piece: usize,
         /// Its bytes.
         length: usize,
+        /// Bytes from the first to the last that was not copied: as a rule one descriptor's.
+        missing: Range<usize>,
     },
     /// A copy arrived with other bytes than were sent.
     Differs {
@@ -94,6 +96,18 @@ impl Batch {
         Self { pieces, before }
     }
 
+    /// The pieces as the test client is told them.
+    pub fn request(&self) -> Vec<netdma_ioctl::Piece> {
+        // The buffer has 4 MiB: offsets and lengths fit 32 bits.
+        let piece = |&Piece { source, destination, length }: &Piece| netdma_ioctl::Piece {
+            source: source as u32,
+            destination: destination as u32,
+            length: length as u32,
+            flags: 0,
+        };
+        self.pieces.iter().map(piece).collect()
+    }
+
     /// Bytes of data in the batch.
     pub fn bytes(&self) -> usize {
         self.pieces.iter().map(|piece| piece.length).sum()
@@ -132,11 +146,13 @@ impl Batch {
         if sent == arrived {
             return Ok(());
         }
-        if *arrived == self.before[destination..destination + length] {
-            return Err(Wrong::NotCopied { piece: number, length });
-        }
         let pairs = || sent.iter().zip(arrived);
-        let at = pairs().position(|(sent, arrived)| sent != arrived).unwrap_or(0);
+        let differs = |(sent, arrived): (&u8, &u8)| sent != arrived;
+        let at = pairs().position(differs).unwrap_or(0);
+        let end = length - pairs().rev().position(differs).unwrap_or(0);
+        if arrived[at..end] == self.before[destination + at..destination + end] {
+            return Err(Wrong::NotCopied { piece: number, length, missing: at..end });
+        }
         let bits = pairs().map(|(sent, arrived)| u64::from((sent ^ arrived).count_ones())).sum();
         Err(Wrong::Differs { piece: number, length, at, sent: sent[at], arrived: arrived[at], bits })
     }
@@ -145,9 +161,12 @@ impl Batch {
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::NotCopied { piece, length } => write!(
+            Self::NotCopied { piece, length, ref missing } => write!(
                 f,
-                "copy {piece} ({length} bytes) was reported done, but its destination still holds the pattern"
+                "copy {piece} ({length} bytes) was reported done, but bytes {} to {} of its destination still hold \
+                 the pattern: they were not copied",
+                missing.start,
+                missing.end - 1
             ),
             Self::Differs { piece, length, at, sent, arrived, bits } => write!(
                 f,
@@ -247,11 +266,23 @@ mod tests {
     #[test]
     fn a_copy_that_was_not_done_is_told_from_a_wrong_one() {
         let batch = Batch::plan(&data(100_000), &mut Random::new(5));
-        let mut after = copied(&batch);
         let Piece { destination, length, .. } = batch.pieces[2];
-        let untouched = destination..destination + length;
-        after[untouched.clone()].copy_from_slice(&batch.before[untouched]);
-        assert_eq!(batch.check(&after), Err(Wrong::NotCopied { piece: 2, length }));
+        for part in [0..length, length / 3..length / 2] {
+            let mut after = copied(&batch);
+            let untouched = destination + part.start..destination + part.end;
+            after[untouched.clone()].copy_from_slice(&batch.before[untouched]);
+            match batch.check(&after) {
+                // A byte that happens to equal the pattern does not differ: the ends may lie a little inside.
+                Err(Wrong::NotCopied { piece: 2, missing, .. }) => {
+                    assert!(
+                        part.start <= missing.start && missing.end <= part.end,
+                        "{missing:?} of {part:?}"
+                    );
+                    assert!(missing.len() + 8 > part.len(), "{missing:?} of {part:?}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod arguments;
 mod cache;
 mod command;
+mod debian;
 mod demo;
 mod drivers;
 mod drivers_inf;
@@ -18,6 +19,8 @@ mod steps;
 mod suite;
 mod toolchain;
 mod toolchain_debian;
+mod vm;
+mod vm_lab;
 mod workspace;
 
 use std::ffi::OsString;
@@ -33,6 +36,7 @@ const COMMANDS: &[Command] = &[
     drivers::CHECK,
     requirements::COMMAND,
     events::COMMAND,
+    vm::COMMAND,
 ];
 
 fn main() -> ExitCode {

@@ -1,0 +1,49 @@
+//! `cargo xtask vm`: drivers that we did not write, on the virtual engine, in a virtual machine.
+
+use std::ffi::OsString;
+
+use crate::arguments::Arguments;
+use crate::command::{Command, Failure};
+use crate::steps;
+use crate::vm_lab::{self, Parts};
+
+/// The command.
+pub const COMMAND: Command = Command {
+    name: "vm",
+    usage: "[--all] [--only WORD] [--install] [--refresh]",
+    summary: "Run Linux' ioatdma and dmatest, and DPDK, on the virtual engine in QEMU.\n\n\
+              Without options: no-guest checks, one boot that must pass and one broken engine that must be caught.\n\
+              --all         every scenario (some twenty boots)\n\
+              --only WORD   only the scenarios whose name has WORD in it\n\
+              --install     set up the laboratory and end\n\
+              --refresh     look for newer packages even if a laboratory is there\n\n\
+              QEMU, kernel and DPDK come as Debian packages into the cache folder; nothing is installed on the\n\
+              machine. What cannot be run is reported as skipped, with the reason.",
+    run,
+};
+
+fn run(words: Vec<OsString>) -> Result<(), Failure> {
+    let arguments = Arguments::parse(words, &["--all", "--install", "--refresh"], &["--only"])?;
+    arguments.no_rest()?;
+    let everything = arguments.has("--all") || arguments.value("--only").is_some();
+    let parts = if everything { Parts::All } else { Parts::Linux };
+    let lab = vm_lab::prepare(parts, arguments.has("--refresh"))?;
+    if arguments.has("--install") {
+        println!("the laboratory is in {}", lab.display());
+        return Ok(());
+    }
+    let mut tests = steps::cargo_command();
+    tests.args(["test", "--profile", "host", "--package", "ioat-vfio", "--test", "guests", "--"]);
+    tests.env("NETDMA_VM_LAB", &lab);
+    if arguments.has("--all") {
+        tests.arg("--all");
+    }
+    if let Some(word) = arguments.value("--only") {
+        tests.arg("--only").arg(word);
+    }
+    steps::run("vm", &mut tests, |line| {
+        if let Some(line) = line.strip_prefix("vm: ") {
+            println!("      {line}");
+        }
+    })
+}

@@ -33,6 +33,14 @@ pub struct Channel {
     pub(crate) last_error: ChanErr,
     /// The channel stopped for good and nobody has told the interface yet.
     pub(crate) unreported: bool,
+    /// A completion was reported: one more interrupt may have been latched for it meanwhile.
+    pub(crate) told: bool,
+    /// The last completed descriptor that was reported, by the word or by CHANSTS.
+    pub(crate) reported: u64,
+    /// Completion word and count as the watchdog found them last.
+    pub(crate) watched: Option<(u64, u16)>,
+    /// The watchdog has seen that nothing is left to do since then.
+    pub(crate) settled: bool,
 }
 
 /// What a command left behind when it was carried out.
@@ -62,6 +70,10 @@ impl Channel {
             seen: ChanSts(State::ARMED_WORD),
             last_error: ChanErr(0),
             unreported: false,
+            told: false,
+            reported: 0,
+            watched: None,
+            settled: false,
         }
     }
 
@@ -152,6 +164,9 @@ impl Channel {
         self.seen = ChanSts(State::ARMED_WORD);
         self.state = State::Running;
         self.unreported = false;
+        self.told = false;
+        self.reported = 0;
+        self.watched = None;
         Ok(Outcome::Done)
     }
 

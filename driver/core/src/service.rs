@@ -54,6 +54,9 @@ pub enum Report {
 impl Channel {
     /// Finds out what an interrupt was about. Normally from the completion word alone; when the word has not
     /// changed, from CHANSTS: a descriptor may interrupt without a word, and hardware may halt without one (H33).
+    ///
+    /// The first interrupt after a report may find nothing new and is then let pass: it was latched while its
+    /// completion was being reported. What else it may have meant, the next one tells, or [`watch`](Self::watch).
     pub fn service<R: Registers, P: PciConfig, C: Clock>(
         &mut self,
         hardware: &Hardware<'_, R, P, C>,
@@ -66,21 +69,62 @@ impl Channel {
             return Report::Nothing;
         }
         match self.look(hardware, word) {
+            Report::Nothing if core::mem::take(&mut self.told) => Report::Nothing,
+            Report::Nothing => self.question(hardware, word),
+            report => report,
+        }
+    }
+
+    /// The watchdog, called every few hundred milliseconds: finds completions whose interrupt or completion word was
+    /// lost, and halts that nothing told of (H31, H44). A channel that makes progress costs no register access, one
+    /// that stands still with work costs one read of CHANSTS each time, one that is done one read in all.
+    pub fn watch<R: Registers, P: PciConfig, C: Clock>(
+        &mut self,
+        hardware: &Hardware<'_, R, P, C>,
+        word: &CompletionWord,
+    ) -> Report {
+        if self.unreported {
+            return self.stopped(word);
+        }
+        if self.state != State::Running {
+            return Report::Nothing;
+        }
+        match self.look(hardware, word) {
             Report::Nothing => {}
             report => return report,
         }
-        match self.block(hardware).status() {
-            None => {
-                self.left();
-                self.stopped(word)
-            }
-            Some(status) if status.state() == Some(ioat_regs::State::Halted) => {
-                self.fault(hardware, word, status);
-                self.stopped(word)
-            }
-            Some(status) if status.address() != 0 => Report::Completed(status.address()),
-            Some(_) => Report::Nothing,
+        let now = (word.load(Ordering::Acquire), self.posted);
+        if self.watched != Some(now) {
+            self.watched = Some(now);
+            self.settled = false;
+            return Report::Nothing;
         }
+        if self.settled { Report::Nothing } else { self.question(hardware, word) }
+    }
+
+    /// Asks the engine itself.
+    fn question<R: Registers, P: PciConfig, C: Clock>(
+        &mut self,
+        hardware: &Hardware<'_, R, P, C>,
+        word: &CompletionWord,
+    ) -> Report {
+        let Some(status) = self.block(hardware).status() else {
+            self.left();
+            return self.stopped(word);
+        };
+        match status.state() {
+            Some(ioat_regs::State::Halted) => {
+                self.fault(hardware, word, status);
+                return self.stopped(word);
+            }
+            Some(ioat_regs::State::Idle) => self.settled = true,
+            _ => {}
+        }
+        if status.address() == 0 || status.address() == self.reported {
+            return Report::Nothing;
+        }
+        self.reported = status.address();
+        Report::Completed(status.address())
     }
 
     /// Lets the channel interrupt again and looks at the completion word once more, so that what was completed in
@@ -123,6 +167,8 @@ impl Channel {
             Some(ioat_regs::State::Armed) => Report::Nothing,
             _ => {
                 self.seen = now;
+                self.reported = now.address();
+                self.told = true;
                 Report::Completed(now.address())
             }
         }

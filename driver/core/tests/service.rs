@@ -47,6 +47,83 @@ fn an_interrupt_without_a_new_word_asks_the_engine() {
 }
 
 #[test]
+fn the_interrupt_that_was_latched_during_a_report_costs_no_read() {
+    let mut channel = running(BDX);
+    let word = AtomicU64::new(RING + 0x40);
+    let script = Script::new(steps([
+        vec![W16(CHANCTRL, 0x1D), W16(CHANCTRL, 0x1D)],
+        status(BDX, RING + 0x80, Sts::Idle),
+    ]));
+    script.at_dispatch(|hardware| {
+        assert_eq!(channel.service(hardware, &word), Report::Completed(RING + 0x40));
+        assert_eq!(channel.rearm(hardware, &word), Report::Nothing);
+        assert_eq!(channel.service(hardware, &word), Report::Nothing, "latched: no read");
+        assert_eq!(channel.rearm(hardware, &word), Report::Nothing);
+        assert_eq!(
+            channel.service(hardware, &word),
+            Report::Completed(RING + 0x80),
+            "the next one is asked about"
+        );
+    });
+}
+
+#[test]
+fn the_watchdog_reads_nothing_while_there_is_progress() {
+    let mut channel = running(BDX);
+    let word = AtomicU64::new(ARMED);
+    Script::new([]).at_dispatch(|hardware| {
+        for slot in 0..5 {
+            assert_eq!(channel.watch(hardware, &word), Report::Nothing);
+            word.store(RING + slot * 0x40, Ordering::Relaxed);
+            assert_eq!(
+                channel.watch(hardware, &word),
+                Report::Completed(RING + slot * 0x40),
+                "a lost interrupt"
+            );
+        }
+    });
+}
+
+#[test]
+fn the_watchdog_finds_a_lost_completion_word_and_then_lets_the_channel_rest() {
+    let mut channel = running(BDX);
+    let word = AtomicU64::new(ARMED);
+    let script = Script::new(status(BDX, RING + 0x80, Sts::Idle));
+    script.at_dispatch(|hardware| {
+        assert_eq!(channel.watch(hardware, &word), Report::Nothing);
+        proves!(crate: H31, H44; assert_eq!(channel.watch(hardware, &word), Report::Completed(RING + 0x80)));
+        assert_eq!(channel.watch(hardware, &word), Report::Nothing, "everything is done: no further read");
+    });
+}
+
+#[test]
+fn the_watchdog_finds_a_silent_halt() {
+    let mut channel = running(BDX);
+    let word = AtomicU64::new(RING);
+    let mut expected = status(BDX, RING, Sts::Active);
+    expected.extend(status(BDX, RING, Sts::Halted));
+    expected.push(R32(CHANERR, 0x80));
+    let script = Script::new(expected);
+    script.at_dispatch(|hardware| {
+        assert_eq!(channel.watch(hardware, &word), Report::Completed(RING));
+        assert_eq!(channel.watch(hardware, &word), Report::Nothing);
+        assert_eq!(channel.watch(hardware, &word), Report::Nothing, "a long copy is left alone");
+        proves!(crate: H31, H33; assert_eq!(channel.watch(hardware, &word), Report::Stopped));
+    });
+    assert_eq!((word.load(Ordering::Relaxed), channel.last_error().0), (RING | 3, 0x80));
+}
+
+#[test]
+fn the_watchdog_leaves_a_channel_alone_that_is_not_running() {
+    let mut channel = ready(BDX);
+    let word = AtomicU64::new(ARMED);
+    Script::new([]).at_dispatch(|hardware| {
+        assert_eq!(channel.watch(hardware, &word), Report::Nothing);
+        assert_eq!(channel.watch(hardware, &word), Report::Nothing);
+    });
+}
+
+#[test]
 fn a_halt_in_the_word_is_reported_once_with_its_reason() {
     let mut channel = running(BDX);
     let word = AtomicU64::new(RING | Sts::Halted as u64);

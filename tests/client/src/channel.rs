@@ -46,6 +46,8 @@ pub struct OpenedChannel {
 
 /// What the worker and the callbacks share.
 pub struct Channel {
+    /// Name for user mode and in events.
+    number: u32,
     /// Name in netdma.sys; 0 until it is allocated.
     handle: AtomicUsize,
     polled: bool,
@@ -119,10 +121,11 @@ impl OpenedChannel {
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES.
-    pub fn new(wish: &OpenChannel, irql: &Passive) -> Result<Arc<Self>> {
+    pub fn new(number: u32, wish: &OpenChannel, irql: &Passive) -> Result<Arc<Self>> {
         let channel = Arc::new(
             TAG,
             Channel {
+                number,
                 handle: AtomicUsize::new(0),
                 polled: wish.flags & POLLED != 0,
                 waiting: Mutex::new(Waiting {
@@ -313,11 +316,7 @@ impl Channel {
         };
         count(&self.counters.failed, 1);
         piece.operation.fail(status);
-        trace(Event::CopyFailed {
-            channel: self.handle().0 as u64,
-            bytes: piece.bytes,
-            status: status.into(),
-        });
+        trace(Event::CopyFailed { channel: self.number.into(), bytes: piece.bytes, status: status.into() });
     }
 
     /// The worker's routine: submits what found no room, polls, watches. Gives the time until it wants to look again.
@@ -381,13 +380,13 @@ impl Channel {
         let found = self.counters.callbacks.load(Ordering::Relaxed).wrapping_sub(completions);
         if found > 0 {
             count(&self.counters.late, found);
-            trace(Event::InterruptLost { channel: self.handle().0 as u64, found });
+            trace(Event::InterruptLost { channel: self.number.into(), found });
             return;
         }
         let before = self.timed_out.swap(true, Ordering::AcqRel);
         count(&self.counters.timeouts, 1);
         let outstanding = self.pieces_in_flight.load(Ordering::Acquire) as u64;
-        trace(Event::NoProgress { channel: self.handle().0 as u64, outstanding });
+        trace(Event::NoProgress { channel: self.number.into(), outstanding });
         // The second time round the abort has not helped.
         let remedy = if before { netdma::Operation::Reset } else { netdma::Operation::Abort };
         if self.handle().control(remedy, irql).is_err() {

@@ -94,7 +94,7 @@ impl Client {
     pub fn open(&self, owner: File, wish: &OpenChannel, irql: &mut Passive) -> Result<Channel> {
         let name = self.name(irql)?;
         let number = self.reserve(irql)?;
-        let opened = Self::allocate(name, wish, irql);
+        let opened = Self::allocate(name, number, wish, irql);
         let mut channels = self.channels.lock(irql);
         let entry = channels.get_mut(number).ok_or(Status::INVALID_PARAMETER)?;
         match opened {
@@ -129,10 +129,11 @@ impl Client {
 
     fn allocate(
         name: ClientName,
+        number: usize,
         wish: &OpenChannel,
         irql: &mut Passive,
     ) -> Result<(Arc<OpenedChannel>, Allocation)> {
-        let opened = OpenedChannel::new(wish, irql)?;
+        let opened = OpenedChannel::new(number as u32, wish, irql)?;
         let allocation = name.allocate(wish, opened.clone(), irql)?;
         opened.channel().set_handle(allocation.handle);
         if wish.pending_limit > 1

@@ -75,10 +75,12 @@ impl IoatDevice {
 
     #[allow(unsafe_code, reason = "the engine becomes the provider context of netdma.sys")]
     fn new(device: DeviceHandle<'_, Self>, irql: &mut Passive) -> Result<Self> {
+        let location = Hex(device.pci_location(irql).unwrap_or(0).into());
+        let failed = |step, status, detail| failed(location, step, status, detail);
         let config = device.pci_config(irql).map_err(|status| failed(BringUp::QueryBus, status, 0))?;
         let config = Arc::new(TAG, config)?;
-        let identity = identify(&config, irql)?;
-        let engine = Arc::new(TAG, Engine::new(identity, irql)?)?;
+        let identity = identify(location, &config, irql)?;
+        let engine = Arc::new(TAG, Engine::new(identity, location, irql)?)?;
 
         // Interrupts come before the registration, whose wishes they are then given (D20).
         let count = match identity.device.platform.messages {
@@ -105,6 +107,7 @@ impl IoatDevice {
                     Number::from_index(processor).and_then(|number| interrupt.target(number, irql));
                 if let Err(status) = targeted {
                     TRACE.write(Event::AffinityRefused {
+                        location,
                         channel: lane.number().into(),
                         processor: processor.into(),
                         status: status.into(),
@@ -145,14 +148,15 @@ impl IoatDevice {
             source: ScratchPage { words: source.words(), address: source.physical() },
             destination: ScratchPage { words: destination.words(), address: destination.physical() },
         };
+        let location = self.engine.location;
         for lane in self.engine.present() {
             let channel = u64::from(lane.number());
             let interrupts = running.kind != InterruptKind::None;
             match lane.self_test(&scratch, interrupts, irql) {
-                Ok(()) => TRACE.write(Event::SelfTestPassed { channel, polls: 0 }),
+                Ok(()) => TRACE.write(Event::SelfTestPassed { location, channel }),
                 Err(error) => {
-                    trace_self_test(channel, error);
-                    return Err(failed(BringUp::SelfTest, Status::IO_DEVICE_ERROR, channel));
+                    trace_self_test(location, channel, error);
+                    return Err(failed(location, BringUp::SelfTest, Status::IO_DEVICE_ERROR, channel));
                 }
             }
         }
@@ -183,10 +187,10 @@ impl wdf::Device for IoatDevice {
         translated: Resources<'_>,
         irql: &mut Passive,
     ) -> Result {
-        let registers = map(&self.engine.identity, translated, irql)?;
+        let registers = map(&self.engine, translated, irql)?;
         let window = Arc::new(TAG, Window::new(registers, self.config.clone()))?;
-        let facts = probe(&self.engine.identity, &window)?;
-        let kind = assigned(&self.engine.identity, facts.channels, translated);
+        let facts = probe(&self.engine, &window)?;
+        let kind = assigned(&self.engine, facts.channels, translated);
         self.engine.open(&window, facts, kind, irql);
         self.phase.lock(irql).running = Some(Running { window, facts, kind });
         Ok(())
@@ -201,12 +205,13 @@ impl wdf::Device for IoatDevice {
 
     fn d0_entry(&self, _device: DeviceHandle<'_, Self>, _previous: PowerState, irql: &mut Passive) -> Result {
         let running = self.running(irql)?;
+        let location = self.engine.location;
         running.facts.prepare(&*running.window);
         for lane in self.engine.present() {
             let channel = u64::from(lane.number());
             match lane.bring_up(irql) {
-                Ok(trouble) => trace_trouble(channel, trouble),
-                Err(error) => return Err(not_up(channel, error)),
+                Ok(trouble) => trace_trouble(location, channel, trouble),
+                Err(error) => return Err(not_up(location, channel, error)),
             }
         }
         set_interrupts(&*running.window, running.kind);
@@ -229,13 +234,13 @@ impl wdf::Device for IoatDevice {
         }
         let Some(provider) = self.provider else { return Ok(()) };
         let was_started = core::mem::replace(&mut self.phase.lock(irql).started, true);
-        let channels = running.facts.channels.into();
+        let (location, channels) = (self.engine.location, running.facts.channels.into());
         if was_started {
             netdma::power(provider, NotificationCode::ProviderPowerUp, irql);
-            TRACE.write(Event::EngineRestored { channels });
+            TRACE.write(Event::EngineRestored { location, channels });
         } else {
             netdma::start(provider, self.attributes(&running), irql);
-            TRACE.write(Event::DeviceStarted { channels });
+            TRACE.write(Event::DeviceStarted { location, channels });
         }
         Ok(())
     }
@@ -265,10 +270,11 @@ impl wdf::Device for IoatDevice {
         let mut result = Ok(());
         for lane in self.engine.present() {
             if let Err(error) = lane.shut_down(irql) {
-                result = Err(not_up(lane.number().into(), error));
+                result = Err(not_up(self.engine.location, lane.number().into(), error));
             }
         }
         TRACE.write(Event::EngineQuiesced {
+            location: self.engine.location,
             channels: self.engine.present().len() as u64,
             state: u64::from((target as i32).unsigned_abs()),
         });
@@ -281,7 +287,7 @@ impl wdf::Device for IoatDevice {
         for lane in self.engine.present() {
             lane.remove(irql);
         }
-        TRACE.write(Event::DeviceRemoved { surprise: 1 });
+        TRACE.write(Event::DeviceRemoved { location: self.engine.location, surprise: 1 });
     }
 
     fn cleanup(&self, irql: &mut Passive) {
@@ -292,58 +298,65 @@ impl wdf::Device for IoatDevice {
 }
 
 /// Which engine this is, from its PCI id.
-fn identify(config: &pci::Config, irql: &Passive) -> Result<Identity> {
+fn identify(location: Hex, config: &pci::Config, irql: &Passive) -> Result<Identity> {
     let vendor = config.read_u16(config::VENDOR.into())?;
     let device = config.read_u16(config::DEVICE.into())?;
     let identity = Identity::of(vendor, device, netdma::version(irql)).map_err(|unknown| {
-        TRACE.write(Event::UnknownDevice {
-            vendor: Hex(unknown.vendor.into()),
-            device: Hex(unknown.device.into()),
-        });
+        TRACE.write(Event::UnknownDevice { location, id: id(unknown.vendor, unknown.device) });
         Status::NOT_SUPPORTED
     })?;
     TRACE.write(Event::DeviceAdded {
-        vendor: Hex(vendor.into()),
-        device: Hex(device.into()),
+        location,
+        id: id(vendor, device),
         version: Hex((u64::from(identity.registered.0) >> 8) | u64::from(identity.registered.0 & 0xFF)),
         channels: identity.max_channels.into(),
     });
     Ok(identity)
 }
 
+/// A PCI id as events have it.
+fn id(vendor: u16, device: u16) -> Hex {
+    Hex(u64::from(vendor) << 16 | u64::from(device))
+}
+
 /// Maps BAR0, the first memory resource, if it holds every channel the function may have.
-fn map(identity: &Identity, resources: Resources<'_>, irql: &Passive) -> Result<mmio::Registers> {
-    let needed = channel::base(identity.max_channels);
+fn map(engine: &Engine, resources: Resources<'_>, irql: &Passive) -> Result<mmio::Registers> {
+    let failed = |status, detail| failed(engine.location, BringUp::MapRegisters, status, detail);
+    let needed = channel::base(engine.identity.max_channels);
     let Some(memory) = resources.memory().next() else {
-        return Err(failed(BringUp::MapRegisters, Status::DEVICE_CONFIGURATION_ERROR, 0));
+        return Err(failed(Status::DEVICE_CONFIGURATION_ERROR, 0));
     };
     if memory.length() < needed {
-        return Err(failed(BringUp::MapRegisters, Status::DEVICE_CONFIGURATION_ERROR, memory.length().into()));
+        return Err(failed(Status::DEVICE_CONFIGURATION_ERROR, memory.length().into()));
     }
-    mmio::Registers::map(memory, irql)
-        .map_err(|status| failed(BringUp::MapRegisters, status, memory.length().into()))
+    mmio::Registers::map(memory, irql).map_err(|status| failed(status, memory.length().into()))
 }
 
 /// Checks that the registers are those of the engine that was registered (D4).
-fn probe(identity: &Identity, window: &Window) -> Result<ioat_core::Engine> {
+fn probe(engine: &Engine, window: &Window) -> Result<ioat_core::Engine> {
+    let (location, identity) = (engine.location, &engine.identity);
+    let failed = |register: u32| {
+        failed(location, BringUp::ReadIdentity, Status::DEVICE_PROTOCOL_ERROR, register.into())
+    };
     let facts = ioat_core::Engine::probe(window, identity).map_err(|error| {
         let expected = identity.device.platform.version;
         match error {
             ProbeError::Gone => {
-                TRACE.write(Event::RegisterDefaulted { registers: Hex(general::CBVER.into()) });
+                TRACE.write(Event::RegisterDefaulted { location, channel: 0 });
                 return Status::NO_SUCH_DEVICE;
             }
             ProbeError::Version { found, .. } | ProbeError::Dialect { found } => {
                 TRACE.write(Event::IdentityRefused {
+                    location,
                     expected: Hex(expected.0.into()),
                     found: Hex(found.0.into()),
                 });
             }
             ProbeError::NoChannels => {
-                return failed(BringUp::ReadIdentity, Status::DEVICE_PROTOCOL_ERROR, general::CHANCNT.into());
+                return failed(general::CHANCNT);
             }
             ProbeError::TransferLimit { .. } => {
-                return failed(BringUp::ReadIdentity, Status::DEVICE_PROTOCOL_ERROR, general::XFERCAP.into());
+                return failed(general::XFERCAP);
             }
         }
         Status::REVISION_MISMATCH
@@ -352,8 +365,8 @@ fn probe(identity: &Identity, window: &Window) -> Result<ioat_core::Engine> {
     let capabilities =
         if identity.dialect == Dialect::Counted { window.read32(general::DMACAPABILITY) } else { 0 };
     TRACE.write(Event::IdentityRead {
+        location,
         version: Hex(facts.version.0.into()),
-        channels: facts.channels.into(),
         transfer_limit: facts.max_transfer.into(),
         capabilities: Hex(capabilities.into()),
     });
@@ -368,7 +381,7 @@ fn is_remapped(device: DeviceHandle<'_, IoatDevice>, irql: &Passive) -> Result<b
 }
 
 /// How the function interrupts, from the resources it was given (R53, R54).
-fn assigned(identity: &Identity, channels: u8, resources: Resources<'_>) -> InterruptKind {
+fn assigned(engine: &Engine, channels: u8, resources: Resources<'_>) -> InterruptKind {
     let (mut messages, mut lines) = (0u32, 0u32);
     for resource in resources.iter() {
         if let Resource::Interrupt(interrupt) = resource {
@@ -376,7 +389,7 @@ fn assigned(identity: &Identity, channels: u8, resources: Resources<'_>) -> Inte
             *count = count.saturating_add(1);
         }
     }
-    let msix = matches!(identity.device.platform.messages, Messages::Msix { .. });
+    let msix = matches!(engine.identity.device.platform.messages, Messages::Msix { .. });
     let (kind, name) = match (messages, lines) {
         (0, 0) => (InterruptKind::None, events::InterruptKind::None),
         (0, _) => (InterruptKind::Shared, events::InterruptKind::Line),
@@ -386,6 +399,7 @@ fn assigned(identity: &Identity, channels: u8, resources: Resources<'_>) -> Inte
         (_, _) => (InterruptKind::Shared, events::InterruptKind::Msi),
     };
     TRACE.write(Event::InterruptsAssigned {
+        location: engine.location,
         kind: name,
         messages: messages.into(),
         channels: channels.into(),
@@ -394,57 +408,55 @@ fn assigned(identity: &Identity, channels: u8, resources: Resources<'_>) -> Inte
 }
 
 /// Says which step failed; gives the status back.
-fn failed(step: BringUp, status: Status, detail: u64) -> Status {
-    TRACE.write(Event::BringUpFailed { step, status: status.into(), detail: Hex(detail) });
+fn failed(location: Hex, step: BringUp, status: Status, detail: u64) -> Status {
+    TRACE.write(Event::BringUpFailed { location, step, status: status.into(), detail: Hex(detail) });
     status
 }
 
 /// Says why a channel could not be brought up or shut down; gives the status.
-fn not_up(channel: u64, error: BringUpError) -> Status {
+fn not_up(location: Hex, channel: u64, error: BringUpError) -> Status {
     match error {
         BringUpError::Gone => {
-            TRACE.write(Event::RegisterDefaulted { registers: Hex(channel) });
+            TRACE.write(Event::RegisterDefaulted { location, channel });
             Status::NO_SUCH_DEVICE
         }
         BringUpError::ResetExpired => {
             let microseconds = limits::RESET_US.into();
-            TRACE.write(Event::ResetTimedOut { channel, microseconds, status: Hex(0) });
-            failed(BringUp::Reset, Status::IO_TIMEOUT, channel)
+            TRACE.write(Event::ResetTimedOut { location, channel, microseconds });
+            failed(location, BringUp::Reset, Status::IO_TIMEOUT, channel)
         }
     }
 }
 
-fn trace_trouble(channel: u64, trouble: Trouble) {
+fn trace_trouble(location: Hex, channel: u64, trouble: Trouble) {
     if trouble.was_running || !trouble.errors.is_empty() || !trouble.internal_errors.is_empty() {
         TRACE.write(Event::LeftoversCleared {
+            location,
             channel,
             errors: Hex(trouble.errors.0.into()),
             internal_errors: Hex(trouble.internal_errors.0.into()),
-            was_running: trouble.was_running.into(),
         });
     }
     if trouble.did_not_suspend {
         let microseconds = limits::SUSPEND_US.into();
-        TRACE.write(Event::StopTimedOut { channel, microseconds, status: Hex(0) });
+        TRACE.write(Event::StopTimedOut { location, channel, microseconds });
     }
     if trouble.config_unreachable {
-        TRACE.write(Event::ErrorsUnreachable { channel });
+        TRACE.write(Event::ErrorsUnreachable { location, channel });
     }
 }
 
-fn trace_self_test(channel: u64, error: SelfTestError) {
-    let (status, errors, offset) = match error {
-        SelfTestError::Refused(_) | SelfTestError::NoInterrupt => (0, 0, 0),
-        SelfTestError::NotCompleted { status, error } => (status, error.0, 0),
-        SelfTestError::WrongData { offset } => (0, 0, offset),
-    };
-    TRACE.write(Event::SelfTestFailed {
-        channel,
-        status: Hex(status),
-        errors: Hex(errors.into()),
-        offset: offset.into(),
+fn trace_self_test(location: Hex, channel: u64, error: SelfTestError) {
+    TRACE.write(match error {
+        SelfTestError::Refused(_) => {
+            Event::SelfTestFailed { location, channel, status: Hex(0), errors: Hex(0) }
+        }
+        SelfTestError::NotCompleted { status, error } => {
+            Event::SelfTestFailed { location, channel, status: Hex(status), errors: Hex(error.0.into()) }
+        }
+        SelfTestError::WrongData { offset } => {
+            Event::SelfTestWrongData { location, channel, offset: offset.into() }
+        }
+        SelfTestError::NoInterrupt => Event::InterruptMissing { location, channel },
     });
-    if error == SelfTestError::NoInterrupt {
-        TRACE.write(Event::InterruptMissing { channel });
-    }
 }

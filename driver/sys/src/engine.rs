@@ -4,6 +4,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use ioat_core::{Identity, InterruptKind};
+use netdma_events::Hex;
 use nt::irql::Passive;
 use nt::pool::{Arc, Array};
 use nt::{Result, Status};
@@ -17,6 +18,8 @@ use crate::window::Window;
 pub struct Engine {
     /// What was decided when the device was added.
     pub identity: Identity,
+    /// Where the function is, for events: bus << 8 | device << 3 | function.
+    pub location: Hex,
     /// One for each channel the function can have at most.
     pub lanes: Array<Lane>,
     /// How many of them are there (CHANCNT); none before the device has started.
@@ -35,13 +38,14 @@ impl Engine {
     ///
     /// # Errors
     /// Memory or a thread could not be had.
-    pub fn new(identity: Identity, irql: &Passive) -> Result<Self> {
+    pub fn new(identity: Identity, location: Hex, irql: &Passive) -> Result<Self> {
         let lanes = Array::try_new(TAG, identity.max_channels.into(), |number| {
             let number = u8::try_from(number).map_err(|_| Status::INVALID_PARAMETER)?;
-            Lane::new(number, irql)
+            Lane::new(number, location, irql)
         })?;
         Ok(Self {
             identity,
+            location,
             lanes,
             present: AtomicU8::new(0),
             kind: AtomicU8::new(0),

@@ -81,6 +81,7 @@ unsafe extern "system" fn set_dma_channel_cpu_affinity(
         match Number::from_index(affinity.cpu_number) {
             Ok(_) => lane.wish(affinity.cpu_number),
             Err(status) => TRACE.write(Event::AffinityRefused {
+                location: engine.location,
                 channel: affinity.dma_channel.into(),
                 processor: affinity.cpu_number.into(),
                 status: status.into(),

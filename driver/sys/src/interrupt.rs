@@ -46,8 +46,8 @@ impl wdf::Interrupt for EngineInterrupt {
                 }
                 if !owned {
                     TRACE.write(Event::SpuriousInterrupt {
+                        location: self.engine.location,
                         attention: Hex(attention.into()),
-                        control: Hex(0),
                     });
                 }
             }

@@ -6,8 +6,7 @@
 //! | owner as the interrupt service routine sees it | [`Published`]: atomics, and a count of visitors |
 //! | a procedure at PASSIVE_LEVEL | the channel is lent to it; whoever comes meanwhile is refused |
 
-use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use ioat_core::channel::CompletionWord;
 use ioat_core::self_test::{self, Scratch, SelfTestError};
@@ -21,10 +20,12 @@ use nt::pool::Arc;
 use nt::processor::Number;
 use nt::spin_lock::SpinLock;
 use nt::thread;
-use nt::time::{self, Duration};
+use nt::time::Duration;
+use nt::timer::Timer;
 use nt::worker::Worker;
 use nt::{Result, Status};
 
+use crate::published::Published;
 use crate::window::{Sleep, Stall, Window};
 use crate::{TAG, TRACE, netdma};
 
@@ -34,6 +35,7 @@ pub struct Lane {
     core: Arc<Core>,
     dpc: Arc<Deferred>,
     worker: Worker<(Arc<Core>, Arc<Deferred>)>,
+    watchdog: Timer<(Arc<Core>, Arc<Deferred>)>,
 }
 
 /// A lane's DPC: at DISPATCH_LEVEL, on the processor that the interface names.
@@ -43,6 +45,8 @@ type Deferred = Dpc<Arc<Core>>;
 #[derive(Debug)]
 struct Core {
     number: u8,
+    /// Where the function is, for events.
+    location: Hex,
     state: SpinLock<Inner>,
     published: Published,
     /// Processor for the message, as the interface asked ([`NOWHERE`]: it did not). System-wide index.
@@ -53,6 +57,10 @@ struct Core {
     target: AtomicU32,
     /// Interrupts taken, for the self-test and the debugger.
     interrupts: AtomicU64,
+    /// How many of them the DPC has seen.
+    served: AtomicU64,
+    /// The watchdog's time has come: the DPC looks for what no interrupt has told.
+    watch: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -71,6 +79,9 @@ struct Owner {
     word: &'static CompletionWord,
 }
 
+/// How often the watchdog looks, in milliseconds (H31).
+const WATCHDOG_MS: u16 = 200;
+
 /// No processor.
 pub const NOWHERE: u32 = u32::MAX;
 
@@ -86,17 +97,20 @@ impl Lane {
     ///
     /// # Errors
     /// Memory or a thread could not be had.
-    pub fn new(number: u8, irql: &Passive) -> Result<Self> {
+    pub fn new(number: u8, location: Hex, irql: &Passive) -> Result<Self> {
         let core = Arc::new(
             TAG,
             Core {
                 number,
+                location,
                 state: SpinLock::new(Inner { channel: None, window: None, owner: None, generation: 0 }),
                 published: Published::new(),
                 wished: AtomicU32::new(NOWHERE),
                 message: AtomicU32::new(NOWHERE),
                 target: AtomicU32::new(NOWHERE),
                 interrupts: AtomicU64::new(0),
+                served: AtomicU64::new(0),
+                watch: AtomicBool::new(false),
             },
         )?;
         let dpc = Arc::new(TAG, Dpc::new(TAG, core.clone(), |core, irql| core.deferred(irql))?)?;
@@ -109,7 +123,11 @@ impl Lane {
             },
             irql,
         )?;
-        Ok(Self { core, dpc, worker })
+        let watchdog = Timer::new(TAG, (core.clone(), dpc.clone()), |(core, dpc), _irql| {
+            core.watch.store(true, Ordering::Release);
+            dpc.queue();
+        })?;
+        Ok(Self { core, dpc, worker, watchdog })
     }
 
     /// The processor that the interface wants the channel's message at.
@@ -235,6 +253,7 @@ impl Lane {
         *generation = generation.wrapping_add(1);
         self.core.target.store(processor, Ordering::Release);
         self.core.published.put(handle, word);
+        self.watchdog.set_periodic(WATCHDOG_MS, state.irql());
         Ok(true)
     }
 
@@ -243,9 +262,10 @@ impl Lane {
     /// owner; netdma.sys then refuses the handle, which is stale.
     pub fn free(&self, irql: &mut impl AtMostDispatch) {
         // A stop that is still being finished has the completion word.
-        if let Some(mut passive) = Passive::check() {
-            self.core.wait_until_settled(&mut passive);
+        if let Some(passive) = irql.as_passive() {
+            self.core.wait_until_settled(passive);
         }
+        self.watchdog.cancel(irql);
         let mut state = self.core.state.lock(irql);
         if let Inner { channel: Some(channel), window: Some(window), .. } = &mut *state {
             channel.detach(&window.hardware(Stall));
@@ -254,8 +274,8 @@ impl Lane {
         state.generation = state.generation.wrapping_add(1);
         drop(state);
         self.core.published.take_back();
-        if let Some(passive) = Passive::check() {
-            nt::dpc::flush(&passive);
+        if let Some(passive) = irql.as_passive() {
+            nt::dpc::flush(passive);
         }
     }
 
@@ -302,12 +322,12 @@ impl Lane {
     /// # Errors
     /// UNSUCCESSFUL when the channel refuses or does not stop (R275).
     pub fn control(&self, irql: &mut impl AtMostDispatch, command: ControlCommand) -> Result<Outcome> {
-        let Some(mut passive) = Passive::check() else {
+        let Some(passive) = irql.as_passive() else {
             return self.quickly(irql, |channel, hardware, word| command.run(channel, hardware, word));
         };
         let result = self
             .core
-            .slowly(&mut passive, |channel, hardware, word| match word {
+            .slowly(passive, |channel, hardware, word| match word {
                 Some(word) => command.run(channel, hardware, word),
                 None => Err(Refusal::NotStarted),
             })
@@ -316,7 +336,7 @@ impl Lane {
         self.dpc.queue();
         result.map_err(|refusal| {
             if refusal == Refusal::Expired {
-                self.worker.ask(&passive);
+                self.worker.ask(passive);
             }
             self.refused(refusal, Patience::PASSIVE);
             Status::UNSUCCESSFUL
@@ -326,9 +346,9 @@ impl Lane {
     fn refused(&self, refusal: Refusal, patience: Patience) {
         if refusal == Refusal::Expired {
             TRACE.write(Event::StopTimedOut {
+                location: self.core.location,
                 channel: self.core.number.into(),
                 microseconds: patience.stop_us.saturating_add(patience.reset_us).into(),
-                status: Hex(0),
             });
         }
     }
@@ -386,11 +406,43 @@ impl ControlCommand {
 }
 
 impl Core {
-    /// The DPC: report what is done, re-arm, report what was done in between (H29).
+    /// The DPC.
     fn deferred(&self, irql: &Dispatch) {
+        let taken = self.interrupts.load(Ordering::Acquire);
+        let interrupted = self.served.swap(taken, Ordering::AcqRel) != taken;
+        if self.watch.swap(false, Ordering::AcqRel) && !interrupted {
+            self.watch(irql);
+        } else {
+            self.serve(irql);
+        }
+    }
+
+    /// After an interrupt: report what is done, re-arm, report what was done in between (H29).
+    fn serve(&self, irql: &Dispatch) {
         let first = self.ask(irql, None, |channel, hardware, word| channel.service(hardware, word));
         let Some((visit, report)) = first else { return };
         self.tell(visit, report, irql);
+        self.rearm(visit, irql);
+    }
+
+    /// Without an interrupt: report what was lost, if anything (H31).
+    fn watch(&self, irql: &Dispatch) {
+        let found = self.ask(irql, None, |channel, hardware, word| channel.watch(hardware, word));
+        let Some((visit, report)) = found else { return };
+        if let Report::Completed(completed) = report {
+            TRACE.write(Event::CompletionRecovered {
+                location: self.location,
+                channel: self.number.into(),
+                completed: Hex(completed),
+            });
+        }
+        self.tell(visit, report, irql);
+        if report != Report::Nothing {
+            self.rearm(visit, irql);
+        }
+    }
+
+    fn rearm(&self, visit: Visit, irql: &Dispatch) {
         let second =
             self.ask(irql, Some(visit.generation), |channel, hardware, word| channel.rearm(hardware, word));
         if let Some((visit, report)) = second {
@@ -435,18 +487,19 @@ impl Core {
     }
 
     fn trace_stop(&self, state: State, error: ChanErr, completed: u64) {
-        let channel = u64::from(self.number);
-        match state {
-            State::Gone => TRACE.write(Event::RegisterDefaulted { registers: Hex(channel) }),
+        let (location, channel) = (self.location, u64::from(self.number));
+        TRACE.write(match state {
+            State::Gone => Event::RegisterDefaulted { location, channel },
             State::Lost => {
-                TRACE.write(Event::ResetTimedOut { channel, microseconds: 0, status: Hex(error.0.into()) });
+                Event::ResetTimedOut { location, channel, microseconds: Patience::PASSIVE.reset_us.into() }
             }
-            _ => TRACE.write(Event::EngineError {
+            _ => Event::EngineError {
+                location,
                 channel,
                 errors: Hex(error.0.into()),
                 completed: Hex(completed),
-            }),
-        }
+            },
+        });
     }
 
     /// Runs a procedure of PASSIVE_LEVEL on the channel without the lock. `None` when there is no channel, or somebody
@@ -507,60 +560,6 @@ impl Core {
             }
             thread::sleep(Duration::from_millis(1), irql);
         }
-    }
-}
-
-/// The owner, as the interrupt service routine sees it, which can take no lock that is held at DISPATCH_LEVEL.
-#[derive(Debug)]
-struct Published {
-    /// The interface's handle; zero is no owner.
-    handle: AtomicUsize,
-    word: AtomicPtr<CompletionWord>,
-    /// Service routines that may be using the two.
-    visitors: AtomicU32,
-}
-
-impl Published {
-    const fn new() -> Self {
-        Self {
-            handle: AtomicUsize::new(0),
-            word: AtomicPtr::new(ptr::null_mut()),
-            visitors: AtomicU32::new(0),
-        }
-    }
-
-    /// Makes the owner known. The word is there before the handle says so.
-    fn put(&self, handle: ChannelHandle, word: &'static CompletionWord) {
-        self.word.store(ptr::from_ref(word).cast_mut(), Ordering::SeqCst);
-        self.handle.store(handle.0, Ordering::SeqCst);
-    }
-
-    /// Takes the owner back, and waits until no service routine uses it any more: these wait for nobody and are over
-    /// within microseconds. Visitors announce themselves before they look, so either they find nothing or we find
-    /// them.
-    fn take_back(&self) {
-        self.handle.store(0, Ordering::SeqCst);
-        while self.visitors.load(Ordering::SeqCst) != 0 {
-            time::stall(Duration::from_micros(1));
-        }
-        self.word.store(ptr::null_mut(), Ordering::SeqCst);
-    }
-
-    /// Calls `act` with the owner, if there is one.
-    #[allow(unsafe_code, reason = "the completion word crosses from the entry points to the service routine")]
-    fn visit<T>(&self, act: impl FnOnce(ChannelHandle, &CompletionWord) -> T) -> Option<T> {
-        self.visitors.fetch_add(1, Ordering::SeqCst);
-        let handle = self.handle.load(Ordering::SeqCst);
-        let answer = if handle == 0 {
-            None
-        } else {
-            let word = self.word.load(Ordering::SeqCst);
-            // SAFETY: a handle means that `put` has stored the word before it and that `take_back`, which comes before
-            // the interface takes the word's memory back, waits for this visit to end.
-            unsafe { word.as_ref() }.map(|word| act(ChannelHandle(handle), word))
-        };
-        self.visitors.fetch_sub(1, Ordering::SeqCst);
-        answer
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`device`] | the device's life: added, started, in and out of D0, removed |
 //! | [`engine`] | what the entry points and interrupts of one device share |
 //! | [`lane`] | one channel with its owner, its lock and its DPC |
+//! | [`published`] | its owner, as the interrupt service routine sees it |
 //! | [`entry_points`] | the nine functions that netdma.sys calls |
 //! | [`interrupt`] | the interrupt service routine |
 //! | [`affinity`] | which processor a channel reports on |
@@ -25,6 +26,7 @@ mod entry_points;
 mod interrupt;
 mod lane;
 mod netdma;
+mod published;
 mod window;
 
 use nt::Result;

@@ -146,57 +146,65 @@ events! {
             "run the caller under Driver Verifier; argument is the handle or value it passed";
     }
     Ioatdma {
-        200 DeviceAdded (vendor: Hex, device: Hex, version: Hex, channels: u64) Information Lifecycle,
-            "an engine was found; version is the NetDMA version it will be registered with, major << 8 | minor";
-        201 UnknownDevice (vendor: Hex, device: Hex) Error Lifecycle,
+        200 DeviceAdded (location: Hex, id: Hex, version: Hex, channels: u64) Information Lifecycle,
+            "an engine was found; id is vendor << 16 | device, version the NetDMA version it will be registered with, major << 8 | minor";
+        201 UnknownDevice (location: Hex, id: Hex) Error Lifecycle,
             "the driver was put on a device that is not in its table",
             "uninstall the driver from this device: its hardware id is not one of the INF's";
-        202 IdentityRead (version: Hex, channels: u64, transfer_limit: u64, capabilities: Hex) Information Lifecycle,
-            "hardware version (major << 4 | minor), channels, largest transfer in bytes and capability bits as the engine reports them";
-        203 IdentityRefused (expected: Hex, found: Hex) Error Lifecycle,
+        202 IdentityRead (location: Hex, version: Hex, transfer_limit: u64, capabilities: Hex) Information Lifecycle,
+            "hardware version (major << 4 | minor), largest transfer in bytes and capability bits as the engine reports them";
+        203 IdentityRefused (location: Hex, expected: Hex, found: Hex) Error Lifecycle,
             "the engine reports a hardware version that does not fit its device id",
-            "force a NetDMA version through the registry (docs/settings.md), or report the device";
-        204 BringUpFailed (step: BringUp, status: Status, detail: Hex) Error Lifecycle,
+            "report the device, with both versions";
+        204 BringUpFailed (location: Hex, step: BringUp, status: Status, detail: Hex) Error Lifecycle,
             "the engine could not be brought up",
-            "the step names where; detail is the register or byte count that was wrong";
-        205 DeviceStarted (channels: u64) Information Lifecycle,
+            "the step names where; detail is the register, channel or byte count that was wrong";
+        205 DeviceStarted (location: Hex, channels: u64) Information Lifecycle,
             "the engine is up and started with netdma.sys";
-        206 DeviceRemoved (surprise: u64) Information Lifecycle,
+        206 DeviceRemoved (location: Hex, surprise: u64) Information Lifecycle,
             "the engine is gone; surprise is 1 when nobody asked first";
-        207 RegisterDefaulted (registers: Hex) Error Lifecycle,
-            "a register read all ones: the device no longer answers",
+        207 RegisterDefaulted (location: Hex, channel: u64) Error Lifecycle,
+            "a register of the channel read all ones: the device no longer answers",
             "the device was unplugged, lost power or hangs: rescan for hardware changes, or restart the machine";
-        210 SelfTestPassed (channel: u64, polls: u64) Information Channel,
+        210 SelfTestPassed (location: Hex, channel: u64) Information Channel,
             "the channel copied between two pages and the bytes are equal";
-        211 SelfTestFailed (channel: u64, status: Hex, errors: Hex, offset: u64) Error Channel,
-            "the channel did not copy correctly; status and errors are CHANSTS and CHANERR, offset the first wrong byte",
+        211 SelfTestFailed (location: Hex, channel: u64, status: Hex, errors: Hex) Error Channel,
+            "the channel did not complete a copy; status and errors are CHANSTS and CHANERR",
             "the device is not offered to clients: check firmware settings and the processor's errata";
-        212 EngineError (channel: u64, errors: Hex, completed: Hex) Error Channel,
+        212 EngineError (location: Hex, channel: u64, errors: Hex, completed: Hex) Error Channel,
             "the engine halted with error bits (CHANERR); completed is the last good descriptor",
             "docs/spec/ioat.md names each bit; address errors mean that a client passed a wrong address";
-        213 ResetTimedOut (channel: u64, microseconds: u64, status: Hex) Error Channel,
+        213 ResetTimedOut (location: Hex, channel: u64, microseconds: u64) Error Channel,
             "a channel did not finish its reset in time",
             "the channel stays out of use: restart the device";
-        214 StopTimedOut (channel: u64, microseconds: u64, status: Hex) Warning Channel,
-            "a suspend or abort did not finish while it was waited for, and is finished in the background";
-        215 LeftoversCleared (channel: u64, errors: Hex, internal_errors: Hex, was_running: u64) Warning Channel,
+        214 StopTimedOut (location: Hex, channel: u64, microseconds: u64) Warning Channel,
+            "a suspend, abort or reset did not finish while it was waited for, and is finished in the background",
+            "nothing to do; if it happens often, the engine is slow to stop: report the device";
+        215 LeftoversCleared (location: Hex, channel: u64, errors: Hex, internal_errors: Hex) Warning Channel,
             "firmware or an earlier system had left the channel working or with errors (CHANERR and CHANERR_INT); it was reset",
             "nothing to do; if it happens at every start, the firmware uses the engine itself";
-        216 ErrorsUnreachable (channel: u64) Warning Channel,
+        216 ErrorsUnreachable (location: Hex, channel: u64) Warning Channel,
             "CHANERR_INT lies in extended configuration space, which cannot be reached here; an error in it would keep the channel halted",
             "usual in virtual machines; on a real one let the firmware offer extended configuration space (MMCONFIG)";
-        217 InterruptMissing (channel: u64) Error Channel,
+        217 InterruptMissing (location: Hex, channel: u64) Error Channel,
             "the self-test copied correctly, but no interrupt came",
             "check the device's interrupt resources in Device Manager, and the firmware's interrupt routing";
-        220 InterruptsAssigned (kind: InterruptKind, messages: u64, channels: u64) Information Interrupt,
+        218 SelfTestWrongData (location: Hex, channel: u64, offset: u64) Error Channel,
+            "the channel copied wrongly; offset is the first wrong byte of the destination page",
+            "the device is not offered to clients: check firmware settings and the processor's errata";
+        219 CompletionRecovered (location: Hex, channel: u64, completed: Hex) Warning Channel,
+            "the watchdog found a completion that no interrupt had told of, or no completion word",
+            "nothing was lost but time; if it happens often, suspect the interrupt routing or the engine";
+        220 InterruptsAssigned (location: Hex, kind: InterruptKind, messages: u64, channels: u64) Information Interrupt,
             "the interrupt resources that the device was given";
-        221 AffinityRefused (channel: u64, processor: u64, status: Status) Warning Interrupt,
-            "a processor asked for by the interface cannot be used for a channel's interrupt";
-        222 SpuriousInterrupt (attention: Hex, control: Hex) Verbose Interrupt,
-            "an interrupt was raised that no channel owns up to";
-        230 EngineQuiesced (channels: u64, state: u64) Information Power,
+        221 AffinityRefused (location: Hex, channel: u64, processor: u64, status: Status) Warning Interrupt,
+            "a processor asked for by the interface cannot be used for a channel's interrupt",
+            "nothing to do: the interrupt arrives elsewhere, the channel reports where it was asked to";
+        222 SpuriousInterrupt (location: Hex, attention: Hex) Verbose Interrupt,
+            "an interrupt was raised that no channel owns up to; attention is ATTNSTATUS";
+        230 EngineQuiesced (location: Hex, channels: u64, state: u64) Information Power,
             "the engine is quiet before it leaves D0; state is the target, 1 for D0 up to 5 for D3Final";
-        231 EngineRestored (channels: u64) Information Power,
+        231 EngineRestored (location: Hex, channels: u64) Information Power,
             "the engine was programmed anew after it came back to D0";
         232 SettingIgnored (value: Hex) Warning Lifecycle,
             "a registry setting has a value that is not allowed and was ignored",

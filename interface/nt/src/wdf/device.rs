@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 use core::ptr;
 
 use wdk_sys::{
-    _WDF_POWER_DEVICE_STATE, BUS_INTERFACE_STANDARD, GUID, NTSTATUS, PWDFDEVICE_INIT, ULONG, USHORT,
+    _WDF_POWER_DEVICE_STATE, BUS_INTERFACE_STANDARD, DEVICE_REGISTRY_PROPERTY, GUID, NTSTATUS, PWDFDEVICE_INIT, ULONG, USHORT,
     WDF_PNPPOWER_EVENT_CALLBACKS, WDF_POWER_DEVICE_STATE, WDFCMRESLIST, WDFDEVICE, WDFDEVICE_INIT, WDFOBJECT,
     call_unsafe_wdf_function_binding,
 };
@@ -271,6 +271,35 @@ impl<'a, D: Device> DeviceHandle<'a, D> {
         let pdo = unsafe { call_unsafe_wdf_function_binding!(WdfDeviceWdmGetPhysicalDevice, self.handle) };
         // SAFETY: the framework's device keeps its physical device object alive.
         unsafe { object::Device::new(pdo) }.ok_or(Status::NO_SUCH_DEVICE)
+    }
+
+    /// Where on the PCI bus the function is, as bus << 8 | device << 3 | function.
+    ///
+    /// # Errors
+    /// What the framework reports; the device may be on another bus.
+    pub fn pci_location(self, irql: &Passive) -> Result<u32> {
+        let bus = self.number(DEVICE_REGISTRY_PROPERTY::DevicePropertyBusNumber, irql)?;
+        // For PCI: the device's number in the high, the function's in the low 16 bits (Learn, DEVICE_REGISTRY_PROPERTY).
+        let address = self.number(DEVICE_REGISTRY_PROPERTY::DevicePropertyAddress, irql)?;
+        Ok((bus & 0xFF) << 8 | (address >> 16 & 0x1F) << 3 | (address & 0x7))
+    }
+
+    /// A property that is a 32-bit number (WdfDeviceQueryProperty).
+    fn number(self, property: DEVICE_REGISTRY_PROPERTY::Type, _irql: &Passive) -> Result<u32> {
+        let mut value: ULONG = 0;
+        let mut length: ULONG = 0;
+        // SAFETY: the device is not deleted during `'a`; value and length are locals, and the size is the value's.
+        let status = unsafe {
+            call_unsafe_wdf_function_binding!(
+                WdfDeviceQueryProperty,
+                self.handle,
+                property,
+                size_of::<ULONG>() as ULONG,
+                (&raw mut value).cast(),
+                &mut length
+            )
+        };
+        Status::check(status).map(|()| value)
     }
 
     /// The PCI function's configuration space.

@@ -4,6 +4,7 @@
 //! installed at once, when it is a primitive driver's (`[DefaultInstall]`), or for each device it matches best.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::files::{self, Files};
 use crate::inf::package::{AddReg, CopyFile, Directory, Model, Plan, Rank, Release, Version, rank};
@@ -20,6 +21,8 @@ pub struct System {
     /// The release INF decorations are compared with.
     pub release: Release,
     packages: Vec<Package>,
+    /// Image file name (lower case) to the host's file with its symbols.
+    symbols: BTreeMap<String, PathBuf>,
 }
 
 /// A staged package.
@@ -42,8 +45,10 @@ pub struct Package {
 pub struct Source {
     /// Name of the INF file.
     pub inf: String,
-    /// File name (any case) to contents, the INF included.
+    /// File name (lower case) to contents, the INF included.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// The host's folder it was read from: where the symbols of its images lie.
+    pub origin: Option<PathBuf>,
 }
 
 /// A device as installing sees it.
@@ -100,7 +105,7 @@ impl Source {
                 files.insert(key, std::fs::read(&path).map_err(|error| failed(&path, error))?);
             }
         }
-        Ok(Self { inf: name, files })
+        Ok(Self { inf: name, files, origin: Some(folder.to_owned()) })
     }
 }
 
@@ -111,7 +116,7 @@ impl System {
         for path in [SERVICES, ENUM, CLASS] {
             registry.create(path);
         }
-        Self { files: Files::default(), registry, release, packages: Vec::new() }
+        Self { files: Files::default(), registry, release, packages: Vec::new(), symbols: BTreeMap::new() }
     }
 
     /// The staged packages, oldest first.
@@ -167,6 +172,11 @@ impl System {
                 self.files.write(&format!(r"{folder}\{name}"), bytes.clone());
             }
         }
+        for image in source.files.keys().filter(|name| name.ends_with(".sys")) {
+            if let Some(origin) = &source.origin {
+                self.symbols.insert(image.clone(), origin.join(image).with_extension("pdb"));
+            }
+        }
         let published = format!("oem{}.inf", self.packages.len());
         self.packages.push(Package { published, inf, version, models, folder: folder.clone() });
         if primitive {
@@ -179,6 +189,11 @@ impl System {
     fn package(&self, folder: &str) -> &Package {
         let found = self.packages.iter().find(|package| package.folder == folder);
         found.expect("the package was staged just before")
+    }
+
+    /// The host's file with the symbols of an image.
+    pub fn symbols(&self, image: &str) -> Option<&PathBuf> {
+        self.symbols.get(&files::name(image).to_lowercase())
     }
 
     /// The best driver for a device: lowest rank, then the newest package.

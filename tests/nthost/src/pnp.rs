@@ -5,6 +5,7 @@ mod properties;
 mod resources;
 pub(crate) mod sequence;
 mod shutdown;
+mod system_power;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use resources::Assignment;
 pub(crate) use bus::tables;
 pub use sequence::{InstallError, Installation};
 pub use shutdown::Report;
+pub use system_power::Sleep;
 
 /// What the PnP manager keeps.
 #[derive(Debug, Default)]

@@ -118,7 +118,7 @@ fn source(inf: &str, text: &str, payload: &[&str]) -> Source {
     for name in payload {
         files.insert((*name).to_owned(), name.as_bytes().to_vec());
     }
-    Source { inf: inf.to_owned(), files }
+    Source { inf: inf.to_owned(), files, origin: None }
 }
 
 fn device() -> DeviceIds {

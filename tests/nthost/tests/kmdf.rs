@@ -37,6 +37,7 @@ thread_local! {
     static KERNEL: Cell<*const Kernel> = const { Cell::new(std::ptr::null()) };
     static GLOBALS: Cell<u64> = const { Cell::new(0) };
     static TABLE: Cell<u64> = const { Cell::new(0) };
+    static LINE: Cell<u64> = const { Cell::new(0) };
     static KEPT: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -103,6 +104,10 @@ extern "win64" fn disable(_interrupt: u64, _device: u64) -> u64 {
 
 extern "win64" fn isr(_interrupt: u64, message: u64) -> u64 {
     log(format!("isr of message {message} on cpu {} at IRQL {}", k().cpu_number(), k().irql()));
+    // A device on a line is acknowledged the third time only.
+    if LINE.get() != 0 && LOG.with_borrow(Vec::len) == 3 {
+        k().write(LINE.get() + register::ACKNOWLEDGE, 1_u32);
+    }
     1
 }
 
@@ -139,11 +144,13 @@ extern "win64" fn device_add(_driver: u64, init: u64) -> u64 {
     let k = k();
     let callbacks = k.system_allocate(0x90, "callbacks");
     k.write(callbacks, 0x90_u32);
-    let routines: [extern "win64" fn(u64, u64) -> u64; 6] = [d0_entry, d0_post, d0_exit, d0_pre, prepare, release];
+    let routines: [extern "win64" fn(u64, u64) -> u64; 6] =
+        [d0_entry, d0_post, d0_exit, d0_pre, prepare, release];
     for (index, routine) in (1..).zip(routines) {
         k.write(callbacks + 8 * index, routine as *const () as u64);
     }
-    let more: [(u64, extern "win64" fn(u64, u64) -> u64); 3] = [(0x60, surprise), (0x68, query_remove), (0x70, query_stop)];
+    let more: [(u64, extern "win64" fn(u64, u64) -> u64); 3] =
+        [(0x60, surprise), (0x68, query_remove), (0x70, query_stop)];
     for (at, routine) in more {
         k.write(callbacks + at, routine as *const () as u64);
     }
@@ -226,7 +233,8 @@ extern "win64" fn stub_unload(driver: u64) {
 fn machine(function: TestFunction, plan: Plan) -> (Machine, DevnodeId) {
     PLAN.set(plan);
     LOG.take();
-    let mut machine = Machine::builder().cpus(2).seed(1).memory(16 << 20).host_code(true).build().expect("a machine");
+    let mut machine =
+        Machine::builder().cpus(2).seed(1).memory(16 << 20).host_code(true).build().expect("a machine");
     let id = machine
         .run(|k| {
             KERNEL.set(std::ptr::from_ref(k));
@@ -298,7 +306,8 @@ fn a_failed_callback_fails_the_start_and_is_undone_as_the_framework_undoes_it() 
         ("DeviceAdd", &[]),
     ];
     for (fails, between) in cases {
-        let (mut machine, id) = machine(TestFunction::new(1), Plan { fails, interrupts: 1, ..Plan::default() });
+        let (mut machine, id) =
+            machine(TestFunction::new(1), Plan { fails, interrupts: 1, ..Plan::default() });
         let mut expected = vec!["DeviceAdd"];
         expected.extend(between);
         expected.extend(["device cleanup", "device destroy", "Unload"]);
@@ -335,8 +344,7 @@ fn a_device_that_is_added_and_removed_without_a_start_leaves_nothing_behind() {
 #[test]
 fn a_doorbell_reaches_the_isr_of_its_message_on_the_processor_of_its_policy() {
     let function = TestFunction::new(2);
-    let (mut machine, id) =
-        machine(function.clone(), Plan { interrupts: 2, mask: 0b10, ..Plan::default() });
+    let (mut machine, id) = machine(function.clone(), Plan { interrupts: 2, mask: 0b10, ..Plan::default() });
     taken_log();
     machine
         .run(|k| {
@@ -361,7 +369,8 @@ fn bar(k: &Kernel, id: DevnodeId) -> u64 {
 
 #[test]
 fn policies_are_put_into_the_requirements_on_the_way_up() {
-    let (mut machine, id) = machine(TestFunction::new(2), Plan { interrupts: 1, mask: 0b10, ..Plan::default() });
+    let (mut machine, id) =
+        machine(TestFunction::new(2), Plan { interrupts: 1, mask: 0b10, ..Plan::default() });
     let lists = machine.run(|k| k.requirements(id)).expect("no stop");
     let interrupts: Vec<_> = lists[0]
         .iter()
@@ -371,9 +380,16 @@ fn policies_are_put_into_the_requirements_on_the_way_up() {
         })
         .collect();
     let [first, second, line] = interrupts[..] else { panic!("{interrupts:?}") };
-    assert_eq!((first.0 & (FLAG_MESSAGE | FLAG_POLICY), first.1, first.2), (FLAG_MESSAGE | FLAG_POLICY, 4, 0b10));
+    assert_eq!(
+        (first.0 & (FLAG_MESSAGE | FLAG_POLICY), first.1, first.2),
+        (FLAG_MESSAGE | FLAG_POLICY, 4, 0b10)
+    );
     assert_eq!((second.0 & FLAG_POLICY, second.2), (0, 0), "there is no second interrupt object");
-    assert_eq!((line.0 & (FLAG_MESSAGE | FLAG_POLICY), line.2), (FLAG_POLICY, 0b10), "the alternative of all messages");
+    assert_eq!(
+        (line.0 & (FLAG_MESSAGE | FLAG_POLICY), line.2),
+        (FLAG_POLICY, 0b10),
+        "the alternative of all messages"
+    );
 }
 
 #[test]
@@ -392,7 +408,8 @@ fn with_fewer_messages_the_rest_of_the_interrupts_stays_unconnected_and_without_
                 assert_eq!(k.device(id).expect("a device").messages, usize::from(limit));
             })
             .expect("no stop");
-        let enables: Vec<String> = taken_log().into_iter().filter(|line| line.starts_with("enable")).collect();
+        let enables: Vec<String> =
+            taken_log().into_iter().filter(|line| line.starts_with("enable")).collect();
         assert_eq!(enables, expected);
     }
 }
@@ -514,4 +531,102 @@ fn a_rebalance_stops_and_starts_the_device() {
         ]
     );
     assert_eq!(report(&mut machine, id).state, State::Started);
+}
+
+#[test]
+fn sleep_takes_the_device_to_d3_and_waking_brings_it_back_with_its_bars_and_messages() {
+    let function = TestFunction::new(1);
+    let (mut machine, id) = machine(function.clone(), Plan { interrupts: 1, queue: true, ..Plan::default() });
+    taken_log();
+    machine.run(|k| k.sleep(nthost::pnp::Sleep::Standby).expect("no veto")).expect("no stop");
+    assert_eq!(taken_log(), ["D0ExitPreInterruptsDisabled", "disable at IRQL 5", "D0Exit"]);
+    machine.run(Kernel::wake_up).expect("no stop");
+    assert_eq!(taken_log(), ["D0Entry", "enable at IRQL 5", "D0EntryPostInterruptsEnabled"]);
+    machine
+        .run(|k| {
+            let at = k.call_export("MmMapIoSpaceEx", &[bar(k, id), 0x1000, 0x204]);
+            k.write(at + register::DOORBELL, 0_u32);
+        })
+        .expect("no stop");
+    machine.until_idle().expect("no stop");
+    assert_eq!(taken_log(), ["isr of message 0 on cpu 0 at IRQL 5"]);
+}
+
+#[test]
+fn a_request_that_comes_while_the_device_sleeps_is_presented_after_it_woke() {
+    let (mut machine, _) = machine(TestFunction::new(1), Plan { queue: true, ..Plan::default() });
+    machine
+        .run(|k| {
+            let file = k.open_interface(INTERFACE, 0).expect("a file");
+            k.sleep(nthost::pnp::Sleep::Hibernate).expect("no veto");
+            taken_log();
+            let request = k.ioctl_start(file, CODE, b"four", 0, None);
+            assert!(!k.is_done(&request));
+            k.wake_up();
+            assert_eq!(k.wait_request(request, &mut []).information, 4);
+            assert_eq!(taken_log(), ["D0Entry", "D0EntryPostInterruptsEnabled", "control 0x222000"]);
+            k.close(file);
+            assert_eq!(k.shutdown().leaks(), 0);
+        })
+        .expect("no stop");
+}
+
+#[test]
+fn a_device_that_cannot_wake_is_given_up_and_removed() {
+    let (mut machine, id) = machine(TestFunction::new(1), Plan { interrupts: 1, ..Plan::default() });
+    machine
+        .run(|k| {
+            k.sleep(nthost::pnp::Sleep::Standby).expect("no veto");
+            PLAN.set(Plan { fails: "D0Entry", ..Plan::default() });
+            taken_log();
+            k.wake_up();
+        })
+        .expect("no stop");
+    machine.until_idle().expect("no stop");
+    let ended = report(&mut machine, id);
+    assert_eq!((ended.state, ended.problem), (State::Removed, Some(Problem::FailedPostStart)));
+    assert_eq!(
+        taken_log(),
+        ["D0Entry", "ReleaseHardware", "SurpriseRemoval", "device cleanup", "device destroy", "Unload"]
+    );
+}
+
+#[test]
+fn a_device_removed_while_it_sleeps_is_not_powered_down_again() {
+    let (mut machine, id) = machine(TestFunction::new(1), Plan { interrupts: 1, ..Plan::default() });
+    machine
+        .run(|k| {
+            k.sleep(nthost::pnp::Sleep::Standby).expect("no veto");
+            taken_log();
+            k.surprise_remove(id).expect("a device");
+        })
+        .expect("no stop");
+    assert_eq!(
+        taken_log(),
+        ["SurpriseRemoval", "ReleaseHardware", "device cleanup", "device destroy", "Unload"]
+    );
+}
+
+#[test]
+fn a_line_interrupt_is_serviced_again_until_the_device_releases_it() {
+    PLAN.set(Plan { interrupts: 1, ..Plan::default() });
+    LOG.take();
+    let function = TestFunction::new(0);
+    let mut machine = Machine::builder().memory(16 << 20).host_code(true).build().expect("a machine");
+    let stop = machine
+        .run(|k| {
+            KERNEL.set(std::ptr::from_ref(k));
+            let id = k.plug(None, Box::new(function)).expect("a function");
+            k.start_host_driver("engine", entry as *const () as u64).expect("DriverEntry");
+            k.install_package(&package()).expect("a package");
+            taken_log();
+            let at = k.call_export("MmMapIoSpaceEx", &[bar(k, id), 0x1000, 0x204]);
+            LINE.set(at);
+            k.write(at + register::DOORBELL, 0_u32);
+        })
+        .err();
+    assert!(stop.is_none(), "{stop:?}");
+    machine.until_idle().expect("no stop");
+    let services = taken_log();
+    assert_eq!(services.len(), 3, "{services:?}");
 }

@@ -99,6 +99,10 @@ impl ImageSource for Disk<'_> {
         found.ok()
     }
 
+    fn symbols(&self, image: &Path) -> Option<PathBuf> {
+        self.0.system.with(|system| system.symbols(&image.to_string_lossy()).cloned())
+    }
+
     fn registry_path(&self, image: &Path) -> String {
         // DllInitialize gets the path of the service whose name is the image's (Learn, "DllInitialize").
         let image = image.to_string_lossy();

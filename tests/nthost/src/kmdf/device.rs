@@ -5,7 +5,7 @@ use super::object::{Attributes, Body};
 use super::status;
 use crate::export::{DISPATCH, PASSIVE, UpTo, exports};
 use crate::io::interface::Guid;
-use crate::io::layout::{device, irp, major, pnp};
+use crate::io::layout::{device, irp, major, pnp, power};
 use crate::io::{guid, low32};
 use crate::kernel::Kernel;
 
@@ -265,9 +265,11 @@ pub(super) fn dispatch(k: &Kernel, object: u64, packet: u64) -> i32 {
     match (function, minor) {
         (major::PNP, pnp::START_DEVICE) => k.wdf_start(handle, packet),
         (major::PNP, pnp::QUERY_REMOVE_DEVICE) => {
-            k.wdf_query(handle, packet, |callbacks| callbacks.query_remove)
+            k.wdf_query(handle, packet, "EvtDeviceQueryRemove", |callbacks| callbacks.query_remove)
         }
-        (major::PNP, pnp::QUERY_STOP_DEVICE) => k.wdf_query(handle, packet, |callbacks| callbacks.query_stop),
+        (major::PNP, pnp::QUERY_STOP_DEVICE) => {
+            k.wdf_query(handle, packet, "EvtDeviceQueryStop", |callbacks| callbacks.query_stop)
+        }
         (major::PNP, pnp::STOP_DEVICE) => k.wdf_stop(handle, packet),
         (major::PNP, pnp::SURPRISE_REMOVAL) => k.wdf_surprise_removal(handle, packet),
         (major::PNP, pnp::REMOVE_DEVICE) => k.wdf_remove(handle, packet),
@@ -279,6 +281,7 @@ pub(super) fn dispatch(k: &Kernel, object: u64, packet: u64) -> i32 {
             // PNP_DEVICE_FAILED is 4.
             k.finish_irp(packet, status::SUCCESS, below | if failed { 4 } else { 0 })
         }
+        (major::POWER, power::SET_POWER) => k.wdf_set_power(handle, packet),
         (major::CREATE, _) => k.wdf_file_create(handle, packet),
         (major::CLEANUP, _) => k.wdf_file_cleanup(handle, packet),
         (major::CLOSE, _) => k.wdf_file_close(handle, packet),

@@ -6,12 +6,20 @@
 
 use super::device::{Callbacks, Power};
 use super::status;
-use crate::io::layout::irp;
+use crate::io::layout::{irp, major, power};
 use crate::io::low32;
 use crate::kernel::Kernel;
 
+/// WdfPowerDeviceD3: asleep.
+const D3: u64 = 4;
 /// WdfPowerDeviceD3Final: the state before the first D0 and after the last.
 const D3_FINAL: u64 = 5;
+/// POWER_STATE_TYPE: SystemPowerState.
+const SYSTEM: u64 = 0;
+/// PowerSystemWorking, and PowerDeviceD0.
+const WORKING: u64 = 1;
+/// PowerDeviceD3.
+const DEVICE_D3: u64 = 4;
 
 impl Kernel {
     /// Calls a PnP or power callback if the driver has it.
@@ -56,20 +64,29 @@ impl Kernel {
             self.fail_start(handle);
             return result;
         }
-        let result = self.wdf_event(handle, "EvtDeviceD0Entry", |events| events.d0_entry, &[D3_FINAL]);
+        let result = self.enter_d0(handle, D3_FINAL);
         if !status::ok(result) {
             self.fail_start(handle);
+            return result;
+        }
+        self.switch_interfaces(handle, true);
+        status::SUCCESS
+    }
+
+    /// Into D0 from `before`: the driver's callbacks, then its queues. What was begun is undone when a step fails.
+    fn enter_d0(&self, handle: u64, before: u64) -> i32 {
+        let result = self.wdf_event(handle, "EvtDeviceD0Entry", |events| events.d0_entry, &[before]);
+        if !status::ok(result) {
             return status::DEVICE_POWER_FAILURE;
         }
         let mut result = self.connect_interrupts(handle);
         if status::ok(result) {
             let post = |events: &Callbacks| events.d0_entry_post_interrupts_enabled;
-            result = self.wdf_event(handle, "EvtDeviceD0EntryPostInterruptsEnabled", post, &[D3_FINAL]);
+            result = self.wdf_event(handle, "EvtDeviceD0EntryPostInterruptsEnabled", post, &[before]);
         }
         if !status::ok(result) {
             self.disconnect_interrupts(handle);
             self.wdf_event(handle, "EvtDeviceD0Exit", |events| events.d0_exit, &[D3_FINAL]);
-            self.fail_start(handle);
             return status::DEVICE_POWER_FAILURE;
         }
         self.set_wdf_power(handle, Power::Working);
@@ -81,7 +98,6 @@ impl Kernel {
             ("EvtDeviceSelfManagedIoInit", |events| events.io_init)
         };
         self.wdf_event(handle, name, pick, &[]);
-        self.switch_interfaces(handle, true);
         status::SUCCESS
     }
 
@@ -93,8 +109,8 @@ impl Kernel {
     }
 
     /// IRP_MN_QUERY_REMOVE_DEVICE and IRP_MN_QUERY_STOP_DEVICE: the driver may refuse.
-    pub(super) fn wdf_query(&self, handle: u64, packet: u64, pick: fn(&Callbacks) -> u64) -> i32 {
-        let result = self.wdf_event(handle, "EvtDeviceQueryRemove or EvtDeviceQueryStop", pick, &[]);
+    pub(super) fn wdf_query(&self, handle: u64, packet: u64, name: &str, pick: fn(&Callbacks) -> u64) -> i32 {
+        let result = self.wdf_event(handle, name, pick, &[]);
         if !status::ok(result) {
             return self.finish_irp(packet, result, 0);
         }
@@ -102,18 +118,68 @@ impl Kernel {
         self.skip_and_call(self.wdf_device(handle, |device| device.lower), packet)
     }
 
-    /// Out of D0 for good: the way of stop, removal and surprise removal.
-    fn leave_d0(&self, handle: u64) {
+    /// Out of D0 to `target`: the way of sleep, stop, removal and surprise removal.
+    fn leave_d0(&self, handle: u64, target: u64) {
         if self.wdf_device(handle, |device| device.power) != Power::Working {
             return;
         }
         self.wdf_event(handle, "EvtDeviceSelfManagedIoSuspend", |events| events.io_suspend, &[]);
         self.hold_queues(handle);
         let pre = |events: &Callbacks| events.d0_exit_pre_interrupts_disabled;
-        self.wdf_event(handle, "EvtDeviceD0ExitPreInterruptsDisabled", pre, &[D3_FINAL]);
+        self.wdf_event(handle, "EvtDeviceD0ExitPreInterruptsDisabled", pre, &[target]);
         self.disconnect_interrupts(handle);
-        self.wdf_event(handle, "EvtDeviceD0Exit", |events| events.d0_exit, &[D3_FINAL]);
+        self.wdf_event(handle, "EvtDeviceD0Exit", |events| events.d0_exit, &[target]);
         self.set_wdf_power(handle, Power::Low);
+    }
+
+    /// IRP_MN_SET_POWER. The framework owns the power policy: a system state becomes a device state, which it asks
+    /// for itself; a device state takes the driver out of D0 on the way down, and into D0 on the way up.
+    pub(super) fn wdf_set_power(&self, handle: u64, packet: u64) -> i32 {
+        let (object, lower) = self.wdf_device(handle, |device| (device.object, device.lower));
+        let (kind, state) =
+            (self.irp_parameter(packet, 1) & 0xFFFF_FFFF, self.irp_parameter(packet, 2) & 0xFFFF_FFFF);
+        self.write(packet + irp::STATUS, status::SUCCESS);
+        match (kind, state) {
+            (SYSTEM, WORKING) => {
+                let result = self.forward_and_wait(lower, packet);
+                self.request_device_power(object, WORKING);
+                self.finish_irp(packet, result, 0)
+            }
+            (SYSTEM, _) => {
+                self.request_device_power(object, DEVICE_D3);
+                self.skip_and_call(lower, packet)
+            }
+            (_, WORKING) => {
+                let result = self.forward_and_wait(lower, packet);
+                if status::ok(result) && self.wdf_device(handle, |device| device.power) == Power::Low {
+                    self.wake(handle);
+                }
+                self.finish_irp(packet, result, 0)
+            }
+            _ => {
+                self.leave_d0(handle, D3);
+                self.skip_and_call(lower, packet)
+            }
+        }
+    }
+
+    /// PoRequestPowerIrp: a device power packet from the top of the stack.
+    fn request_device_power(&self, object: u64, state: u64) {
+        let top = self.top_of_stack(object);
+        self.send_irp(top, major::POWER, power::SET_POWER, [0, 1, state, 0]);
+    }
+
+    /// Back into D0. A device that cannot is given up, and the PnP manager told.
+    fn wake(&self, handle: u64) {
+        if status::ok(self.enter_d0(handle, D3)) {
+            return;
+        }
+        self.fail_start(handle);
+        let pdo = self.wdf_device(handle, |device| {
+            device.failed = true;
+            device.pdo
+        });
+        self.invalidate_device_state(pdo);
     }
 
     /// EvtDeviceReleaseHardware, if the hardware was handed over.
@@ -145,7 +211,7 @@ impl Kernel {
 
     /// IRP_MN_STOP_DEVICE.
     pub(super) fn wdf_stop(&self, handle: u64, packet: u64) -> i32 {
-        self.leave_d0(handle);
+        self.leave_d0(handle, D3_FINAL);
         self.release_hardware(handle);
         self.set_wdf_power(handle, Power::Stopped);
         self.write(packet + irp::STATUS, status::SUCCESS);
@@ -155,7 +221,7 @@ impl Kernel {
     /// IRP_MN_SURPRISE_REMOVAL.
     pub(super) fn wdf_surprise_removal(&self, handle: u64, packet: u64) -> i32 {
         self.wdf_event(handle, "EvtDeviceSurpriseRemoval", |events| events.surprise_removal, &[]);
-        self.leave_d0(handle);
+        self.leave_d0(handle, D3_FINAL);
         self.release_hardware(handle);
         self.clean_up_for_remove(handle);
         self.set_wdf_power(handle, Power::Failed);
@@ -166,7 +232,7 @@ impl Kernel {
     /// IRP_MN_REMOVE_DEVICE: what is left of the above, the driver's cleanup, then down and away.
     pub(super) fn wdf_remove(&self, handle: u64, packet: u64) -> i32 {
         let before = self.wdf_device(handle, |device| device.power);
-        self.leave_d0(handle);
+        self.leave_d0(handle, D3_FINAL);
         self.release_hardware(handle);
         if !matches!(before, Power::Init | Power::Failed) {
             self.clean_up_for_remove(handle);

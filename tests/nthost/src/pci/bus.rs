@@ -135,6 +135,12 @@ impl Slot {
         self.with(|function| config::set_power(function, state));
     }
 
+    /// Main power goes: the function is as after power-on when it comes back.
+    pub(crate) fn lose_power(&self) {
+        self.with(|function| function.reset());
+        self.line.store(false, Ordering::Relaxed);
+    }
+
     /// Counts one register access; the function may be gone afterwards.
     fn count_access(&self, counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);

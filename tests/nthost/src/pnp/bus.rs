@@ -3,7 +3,7 @@
 use super::{Devnode, State};
 use crate::export::{DISPATCH, Export, exports};
 use crate::install::DeviceIds;
-use crate::io::layout::{irp, major, pnp, status};
+use crate::io::layout::{irp, major, pnp, power, status};
 use crate::kernel::Kernel;
 use crate::memory::pool::PoolRequest;
 use crate::pci::Location;
@@ -58,11 +58,12 @@ pub(super) fn dispatch(k: &Kernel, pdo: u64, packet: u64) -> i32 {
     match function {
         major::PNP => pnp_request(k, &node, packet, minor),
         major::POWER => {
-            if let (Some(slot), crate::io::layout::power::SET_POWER) = (&node.slot, minor) {
-                // Parameters.Power: Type in the second parameter (1: DevicePowerState), State in the third (1 is D0).
-                let (kind, state) = (k.irp_parameter(packet, 1), k.irp_parameter(packet, 2));
-                if kind & 0xFFFF_FFFF == 1 {
-                    slot.set_power(u8::try_from(state & 0xF).unwrap_or(1).saturating_sub(1));
+            // Parameters.Power: Type in the second parameter (1: DevicePowerState), State in the third.
+            let (kind, state) = (k.irp_parameter(packet, 1) & 0xFFFF_FFFF, k.irp_parameter(packet, 2) & 0xF);
+            if let (Some(slot), power::SET_POWER, 1) = (&node.slot, minor, kind) {
+                match (state, &node.assignment) {
+                    (1, Some(assignment)) => k.power_up_function(slot, assignment),
+                    _ => slot.set_power(u8::try_from(state).unwrap_or(4).saturating_sub(1)),
                 }
             }
             k.finish_irp(packet, status::SUCCESS, 0)

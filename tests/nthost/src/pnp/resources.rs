@@ -137,6 +137,8 @@ impl Kernel {
     /// The bus driver's half of START: registers decode, messages are programmed, the function may master the bus.
     pub(super) fn power_up_function(&self, slot: &Slot, given: &Assignment) {
         slot.set_power(0);
+        // A function that lost power has lost its BARs.
+        slot.with(|function| slot.bars.iter().for_each(|bar| config::place_bar(function, bar)));
         slot.command(config::COMMAND_MEMORY, 0);
         if given.messages.is_empty() {
             slot.command(config::COMMAND_MASTER, config::COMMAND_INTX_DISABLE);

@@ -51,8 +51,11 @@ impl Kernel {
     /// first: they are clients of the others.
     pub fn shutdown(&self) -> Report {
         let mut report = Report::default();
-        let (clients, others): (Vec<DevnodeId>, Vec<DevnodeId>) =
-            self.all_nodes().into_iter().rev().partition(|id| self.node(*id).is_some_and(|node| node.slot.is_none()));
+        let (clients, others): (Vec<DevnodeId>, Vec<DevnodeId>) = self
+            .all_nodes()
+            .into_iter()
+            .rev()
+            .partition(|id| self.node(*id).is_some_and(|node| node.slot.is_none()));
         for id in clients.into_iter().chain(others) {
             if let Err(error) = self.remove_device(id) {
                 report.devices.push((id, error));
@@ -66,8 +69,10 @@ impl Kernel {
             }
         }
         // What a service without DriverUnload holds is no leak: it stays with it.
-        let kept: Vec<String> = self.running_services().iter().map(|service| service.to_lowercase()).collect();
-        let is_kept = |image: &str| kept.iter().any(|service| image.to_lowercase() == format!("{service}.sys"));
+        let kept: Vec<String> =
+            self.running_services().iter().map(|service| service.to_lowercase()).collect();
+        let is_kept =
+            |image: &str| kept.iter().any(|service| image.to_lowercase() == format!("{service}.sys"));
         let images = self.images();
         report.images = images.iter().map(|image| image.name.clone()).filter(|name| !is_kept(name)).collect();
         report.pool = self.pool_in_use(|by| !self.image_of(by).is_some_and(|image| is_kept(&image.name)));

@@ -102,7 +102,8 @@ impl PciFunction for TestFunction {
     fn mmio_write(&mut self, _bar: u8, offset: u64, width: u8, value: u64) {
         let mut state = self.state.lock().unwrap();
         let at = offset as usize;
-        state.registers[at..at + usize::from(width)].copy_from_slice(&value.to_le_bytes()[..usize::from(width)]);
+        state.registers[at..at + usize::from(width)]
+            .copy_from_slice(&value.to_le_bytes()[..usize::from(width)]);
         match offset {
             register::DOORBELL => state.doorbell = Some(value as u32),
             register::ACKNOWLEDGE => state.line = false,
@@ -121,13 +122,16 @@ impl PciFunction for TestFunction {
         let counter = number(&state.registers[8..16]);
         if counter != 0 {
             let mut bytes = [0; 8];
-            if bus.read(counter, &mut bytes).is_err() || bus.store(counter, u64::from_le_bytes(bytes) + 1).is_err() {
+            if bus.read(counter, &mut bytes).is_err()
+                || bus.store(counter, u64::from_le_bytes(bytes) + 1).is_err()
+            {
                 state.log.push("fault".to_owned());
             }
         }
         if state.config[MSIX + 3] & 0x80 != 0 {
             let entry = register::TABLE as usize + 16 * message as usize;
-            let (address, data) = (number(&state.registers[entry..entry + 8]), number(&state.registers[entry + 8..entry + 12]));
+            let (address, data) =
+                (number(&state.registers[entry..entry + 8]), number(&state.registers[entry + 8..entry + 12]));
             if state.registers[entry + 12] & 1 == 0 {
                 bus.message(address, data as u32);
             }
@@ -198,5 +202,5 @@ ServiceBinary = %13%\engine.sys
     let mut files = BTreeMap::new();
     files.insert("engine.inf".to_owned(), text.as_bytes().to_vec());
     files.insert("engine.sys".to_owned(), b"no image: the test's own routines stand in".to_vec());
-    Source { inf: "engine.inf".to_owned(), files }
+    Source { inf: "engine.inf".to_owned(), files, origin: None }
 }

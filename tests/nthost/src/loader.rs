@@ -25,6 +25,12 @@ pub trait ImageSource {
     /// The file that the import `name` of the image at `importer` means.
     fn find_import(&self, importer: &Path, name: &str) -> Option<PathBuf>;
 
+    /// The host's file with the debug symbols (PDB) of an image, for stacks in reports.
+    fn symbols(&self, image: &Path) -> Option<PathBuf> {
+        let _ = image;
+        None
+    }
+
     /// The registry path that an export driver's `DllInitialize` is given.
     fn registry_path(&self, image: &Path) -> String;
 }

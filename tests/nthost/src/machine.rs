@@ -156,6 +156,18 @@ impl Machine {
         })
     }
 
+    /// The events that drivers have traced so far (ETW), decoded.
+    #[must_use]
+    pub fn etw_events(&self) -> Vec<crate::TraceEvent> {
+        self.kernel.trace_events()
+    }
+
+    /// What drivers have printed so far (DbgPrint).
+    #[must_use]
+    pub fn messages(&self) -> Vec<String> {
+        self.kernel.messages()
+    }
+
     /// A hash over the machine's history so far.
     #[must_use]
     pub fn trace_hash(&self) -> u64 {

@@ -80,8 +80,13 @@ impl Kernel {
 
     /// Waits until the thread has ended.
     pub fn join(&self, id: ThreadId) {
-        let object = self.thread(id).object;
-        self.wait_for(&[object], false, None);
+        let thread = self.thread(id);
+        if thread.has_ended() {
+            return;
+        }
+        self.reference_object(thread.object);
+        self.wait_for(&[thread.object], false, None);
+        self.dereference_object(thread.object);
     }
 
     fn check_may_wait(&self) {

@@ -44,6 +44,8 @@ pub struct Image {
     load_count: AtomicU32,
     /// Its DllInitialize succeeded: DllUnload is asked before it leaves.
     initialized: AtomicU32,
+    /// Where the host keeps its PDB.
+    pdb: Option<PathBuf>,
     symbols: OnceLock<Symbols>,
 }
 
@@ -68,7 +70,7 @@ impl Image {
 
     pub(super) fn resolve(&self, lookup: u64, address: u64) -> (String, Option<String>) {
         let offset = |address: u64| (address - self.base) as u32;
-        let symbols = self.symbols.get_or_init(|| Symbols::load(&self.path));
+        let symbols = self.symbols.get_or_init(|| self.pdb.as_deref().map(Symbols::load).unwrap_or_default());
         let symbol = match symbols.procedure(offset(lookup)) {
             Some((name, within)) => {
                 let within = u64::from(within) + (address - lookup);
@@ -152,6 +154,18 @@ impl fmt::Display for LoadError {
 }
 
 impl std::error::Error for LoadError {}
+
+impl LoadError {
+    /// For an import that cannot be bound: the importing file, and the module or function it wants.
+    #[must_use]
+    pub fn missing_import(&self) -> Option<(&Path, &str)> {
+        match self {
+            Self::NoModule { image, module } => Some((image, module)),
+            Self::NoFunction { image, function, .. } => Some((image, function)),
+            _ => None,
+        }
+    }
+}
 
 /// An export driver that does not want to leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -249,6 +263,7 @@ impl Kernel {
             imports: imports.clone(),
             load_count: AtomicU32::new(1),
             initialized: AtomicU32::new(0),
+            pdb: source.symbols(path),
             symbols: OnceLock::new(),
         };
         self.record(format!("image {} loaded", image.name), 0);

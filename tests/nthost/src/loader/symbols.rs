@@ -1,4 +1,4 @@
-//! Names and source lines of code addresses, from the PDB beside an image.
+//! Names and source lines of code addresses, from the PDB of an image.
 
 use std::path::Path;
 
@@ -12,9 +12,9 @@ pub(crate) struct Symbols {
 }
 
 impl Symbols {
-    /// Reads the PDB beside the image; without one there are simply no names.
-    pub(crate) fn load(image: &Path) -> Self {
-        Self::read(&image.with_extension("pdb")).unwrap_or_default()
+    /// Reads a PDB; without a readable one there are simply no names.
+    pub(crate) fn load(pdb: &Path) -> Self {
+        Self::read(pdb).unwrap_or_default()
     }
 
     fn read(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {

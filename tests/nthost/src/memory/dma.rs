@@ -160,7 +160,9 @@ impl Kernel {
     pub(crate) fn dma_unmap(&self, domain: DmaDomain, address: u64, pages: u64) {
         self.memory.dma.with(|dma| {
             if let Some(map) = &mut dma.domains[domain.0 as usize].map {
-                (address / PAGE..address / PAGE + pages).for_each(|page| drop(map.remove(&page)));
+                for page in address / PAGE..address / PAGE + pages {
+                    map.remove(&page);
+                }
             }
         });
     }

@@ -121,6 +121,7 @@ crate::export::exports! {
         if version > VERSION3 {
             k.stop(violation(0x25, "unknown device description version").parameter(u64::from(version), "the version"));
         }
+        let device = k.bottom_of_stack(device);
         let [dma32, dma64] = [DMA32, DMA64].map(|field| k.read::<u8>(description + field) != 0);
         let width = if version == VERSION3 { k.read::<u32>(description + ADDRESS_WIDTH) } else { 0 };
         let highest = match (width, dma64, dma32) {

@@ -30,8 +30,14 @@ struct Provider {
 pub struct TraceEvent {
     /// Virtual time in nanoseconds.
     pub time: u64,
+    /// The processor it was written on.
+    pub cpu: u32,
+    /// IRQL at that time.
+    pub irql: u8,
     /// Name of the provider.
     pub provider: String,
+    /// Identifier (GUID) of the provider.
+    pub provider_id: [u8; 16],
     /// Name of the event.
     pub name: String,
     /// Its level: 1 critical, 2 error, 3 warning, 4 information, 5 verbose.
@@ -206,16 +212,25 @@ fn pieces(k: &Kernel, count: u32, data: u64) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
 
 /// `EVENT_DESCRIPTOR`: Id, Version, Channel, Level at 4, Opcode, Task, Keyword at 8.
 fn write(k: &Kernel, handle: u64, descriptor: u64, count: u32, data: u64) -> i32 {
-    let Some(name) = k.services.session.with(|session| session.providers.get(&handle).map(|p| p.name.clone())) else {
-        return INVALID_HANDLE;
-    };
+    let known = |session: &mut Session| session.providers.get(&handle).map(|known| (known.name.clone(), known.id));
+    let Some((name, provider_id)) = k.services.session.with(known) else { return INVALID_HANDLE };
     let (provider, metadata, payload) = pieces(k, count, data);
     let provider = provider_name(&provider).unwrap_or(name);
     let (name, fields) = decode(&metadata, &payload).unwrap_or_else(|| {
         (format!("event {}", k.read::<u16>(descriptor)), vec![("payload".to_owned(), Value::Bytes(payload))])
     });
     k.record(format!("event {provider}.{name}"), 0);
-    let event = TraceEvent { time: k.now(), provider, name, level: k.read(descriptor + 4), keyword: k.read(descriptor + 8), fields };
+    let event = TraceEvent {
+        time: k.now(),
+        cpu: k.cpu_number(),
+        irql: k.irql(),
+        provider,
+        provider_id,
+        name,
+        level: k.read(descriptor + 4),
+        keyword: k.read(descriptor + 8),
+        fields,
+    };
     k.services.session.with(|session| session.events.push(event));
     SUCCESS
 }

@@ -18,6 +18,24 @@ pub(crate) struct Owner {
 }
 
 impl Kernel {
+    /// Raises to DISPATCH_LEVEL and takes the spin lock at `lock`; returns the old IRQL.
+    pub fn acquire_spin_lock(&self, lock: u64) -> u8 {
+        self.acquire_spin_lock_at(lock, DISPATCH_LEVEL)
+    }
+
+    /// Raises to `irql` (an interrupt's, for its lock) and takes the spin lock; returns the old IRQL.
+    pub fn acquire_spin_lock_at(&self, lock: u64, irql: u8) -> u8 {
+        let old = self.raise_irql(irql);
+        self.take_spin_lock(lock);
+        old
+    }
+
+    /// Gives the spin lock back and lowers to `old`.
+    pub fn release_spin_lock(&self, lock: u64, old: u8) {
+        self.drop_spin_lock(lock);
+        self.lower_irql(old);
+    }
+
     /// Takes the spin lock at `lock`; the IRQL is the caller's business.
     pub(crate) fn take_spin_lock(&self, lock: u64) {
         let cpu = self.cpu_number();
@@ -111,9 +129,7 @@ crate::export::exports! {
 
     /// Raises to DISPATCH_LEVEL and takes the lock; returns the old IRQL.
     fn KeAcquireSpinLockRaiseToDpc(k; lock: u64) -> u8 [DISPATCH, "Learn, KeAcquireSpinLockRaiseToDpc: <= DISPATCH_LEVEL"] {
-        let old = k.raise_irql(DISPATCH_LEVEL);
-        k.take_spin_lock(lock);
-        old
+        k.acquire_spin_lock(lock)
     }
 
     /// Takes the lock at DISPATCH_LEVEL or above.
@@ -123,8 +139,7 @@ crate::export::exports! {
 
     /// Gives the lock back and lowers to the old IRQL.
     fn KeReleaseSpinLock(k; lock: u64, old: u8) [Between(2, 2), "Learn, KeReleaseSpinLock: DISPATCH_LEVEL"] {
-        k.drop_spin_lock(lock);
-        k.lower_irql(old);
+        k.release_spin_lock(lock, old);
     }
 
     /// Gives the lock back; the IRQL stays.

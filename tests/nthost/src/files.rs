@@ -152,7 +152,7 @@ mod tests {
         let importer = format!(r"{FILE_REPOSITORY}\ioatdma.inf_amd64_2\ioatdma.sys");
         files.write(&store, vec![]);
         let error = files.resolve_import(&importer, "netdma.sys").unwrap_err();
-        assert_eq!(error.found, [store.clone()]);
+        assert_eq!(error.found, std::slice::from_ref(&store));
         assert!(error.to_string().contains(&format!("found only in {store}")), "{error}");
         assert!(error.to_string().contains("directory identifier 12"), "{error}");
 

@@ -239,17 +239,17 @@ impl Inf {
                 plan.services.push(self.service(entry)?);
             }
         }
-        if let Some(wdf) = self.section(&format!("{name}.Wdf")) {
-            if let Some(entry) = wdf.entries.iter().find(|entry| entry.is("KmdfService")) {
-                let version = self.value(entry.value(1), "KmdfLibraryVersion").ok_or_else(|| {
-                    self.error(
-                        Some(entry.line),
-                        format!("[{}] gives no KmdfLibraryVersion", entry.value(1)),
-                        "add KmdfLibraryVersion = major.minor",
-                    )
-                })?;
-                plan.kmdf = Some((entry.value(0).to_owned(), version.to_owned()));
-            }
+        if let Some(wdf) = self.section(&format!("{name}.Wdf"))
+            && let Some(entry) = wdf.entries.iter().find(|entry| entry.is("KmdfService"))
+        {
+            let version = self.value(entry.value(1), "KmdfLibraryVersion").ok_or_else(|| {
+                self.error(
+                    Some(entry.line),
+                    format!("[{}] gives no KmdfLibraryVersion", entry.value(1)),
+                    "add KmdfLibraryVersion = major.minor",
+                )
+            })?;
+            plan.kmdf = Some((entry.value(0).to_owned(), version.to_owned()));
         }
         Ok(plan)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::layout::status;
 use crate::export::{PASSIVE, exports};
 use crate::kernel::Kernel;
-use crate::pci::interrupt::{Connection, irql_of};
+use crate::pci::interrupt::{Connection, Service, irql_of};
 
 /// Connected interrupts by their KINTERRUPT.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ pub(crate) struct Routine {
     /// IRQL the routine runs at: the vector's, or higher when several vectors share the lock.
     pub(crate) irql: u8,
     /// The driver's routine and its arguments; its low byte says "mine".
-    pub(crate) call: Arc<dyn Fn(&Kernel) -> bool>,
+    pub(crate) call: Service,
 }
 
 impl Kernel {

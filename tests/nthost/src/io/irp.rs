@@ -16,6 +16,9 @@ pub(crate) type HostDispatch = fn(&Kernel, device: u64, irp: u64) -> i32;
 /// What happens when the last completion has run.
 pub(crate) type Finish = Box<dyn FnOnce(&Kernel, i32, u64)>;
 
+/// What a driver of the machine does when a packet it holds is cancelled.
+pub(crate) type Cancel = Box<dyn FnOnce(&Kernel)>;
+
 /// All packets in flight.
 #[derive(Default)]
 pub(crate) struct Irps(BTreeMap<u64, State>);
@@ -32,7 +35,7 @@ struct State {
     held_at: Vec<(i8, u64)>,
     finish: Option<Finish>,
     /// A driver of the machine that wants to know of a cancellation.
-    cancel: Option<Box<dyn FnOnce(&Kernel)>>,
+    cancel: Option<Cancel>,
     completed: bool,
 }
 
@@ -276,7 +279,7 @@ impl Kernel {
 
     /// Remembers what a driver of the machine wants done when the packet is cancelled; `None` forgets it.
     /// Says whether the packet is already cancelled.
-    pub(crate) fn set_irp_cancel(&self, packet: u64, cancel: Option<Box<dyn FnOnce(&Kernel)>>) -> bool {
+    pub(crate) fn set_irp_cancel(&self, packet: u64, cancel: Option<Cancel>) -> bool {
         let cancelled = self.read::<u8>(packet + irp::CANCEL) != 0;
         self.io.irps.with(|irps| {
             if let Some(state) = irps.0.get_mut(&packet) {

@@ -24,7 +24,6 @@ pub(super) struct Queue {
     stop: u64,
     resume: u64,
     canceled: u64,
-    allow_zero: bool,
     power_managed: bool,
     /// Callbacks at PASSIVE_LEVEL only.
     passive: bool,
@@ -99,7 +98,6 @@ impl Kernel {
             stop: self.read(config + 0x38),
             resume: self.read(config + 0x40),
             canceled: self.read(config + 0x48),
-            allow_zero: self.read::<u8>(config + 0xC) != 0,
             power_managed,
             passive: attributes.execution_level == LEVEL_PASSIVE,
             most: if dispatch == Dispatch::Sequential {
@@ -135,9 +133,7 @@ impl Kernel {
         if handle == 0 {
             return self.finish_irp(packet, status::INVALID_DEVICE_REQUEST, 0);
         }
-        let (allow_zero, accepting) = self.wdf_queue(handle, |queue| (queue.allow_zero, queue.accepting));
-        let _ = allow_zero; // Control requests are presented whatever their lengths; reads and writes are not made here.
-        if !accepting {
+        if !self.wdf_queue(handle, |queue| queue.accepting) {
             return self.finish_irp(packet, status::INVALID_DEVICE_STATE, 0);
         }
         let at = self.current_stack(packet);

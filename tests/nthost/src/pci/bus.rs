@@ -229,7 +229,7 @@ impl BusMaster for Master<'_> {
     }
 
     fn store(&mut self, address: u64, value: u64) -> Result<(), BusFault> {
-        match self.domain.filter(|_| self.enabled && address % 8 == 0) {
+        match self.domain.filter(|_| self.enabled && address.is_multiple_of(8)) {
             Some(domain) => self.k.dma_store(domain, address, value),
             None => Err(BusFault { address }),
         }

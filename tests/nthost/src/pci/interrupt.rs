@@ -21,7 +21,7 @@ const MESSAGE_BASE: u64 = 0xFEE0_0000;
 const STORM: u32 = 1000;
 
 /// A connected service routine: says whether the interrupt was its device's.
-pub(crate) type Service = Arc<dyn Fn(&Kernel) -> bool>;
+pub(crate) type Service = Arc<dyn Fn(&Kernel) -> bool + Send + Sync>;
 
 /// All vectors in use.
 #[derive(Default)]
@@ -89,7 +89,7 @@ impl Kernel {
                 known.users += 1;
                 return Some(*vector);
             }
-            let vector = VECTORS.into_iter().rev().find(|vector| !vectors.vectors.contains_key(vector))?;
+            let vector = VECTORS.rev().find(|vector| !vectors.vectors.contains_key(vector))?;
             vectors.vectors.insert(vector, Vector::new(cpus, Some(line)));
             Some(vector)
         })
@@ -138,13 +138,20 @@ impl Kernel {
 
     /// Disconnects a service routine: when this returns, it neither runs nor will run.
     pub(crate) fn disconnect_vector(&self, connection: Connection) {
-        let delivery = self.pci.vectors.with(|vectors| {
+        let removed = self.pci.vectors.with(|vectors| {
             let known = vectors.vectors.get_mut(&connection.vector)?;
-            known.connections.retain(|(id, _)| *id != connection.id);
-            if known.connections.is_empty() { known.delivery.take() } else { None }
+            let index = known.connections.iter().position(|(id, _)| *id == connection.id)?;
+            let (_, service) = known.connections.remove(index);
+            Some((service, if known.connections.is_empty() { known.delivery.take() } else { None }))
         });
+        let Some((service, delivery)) = removed else { return };
         if let Some(id) = delivery {
             self.disconnect_interrupt(id);
+        }
+        // On a shared line the routine may still be on its way on another processor.
+        while Arc::strong_count(&service) > 1 {
+            self.pass_time(100);
+            self.give_way();
         }
     }
 

@@ -200,7 +200,7 @@ fn access(k: &Kernel, context: u64, space: u32, buffer: u64, offset: u32, length
     while at < end {
         // The widest naturally aligned access that fits, as the bus driver does it.
         let width: u32 =
-            [4, 2, 1].into_iter().find(|width| at % width == 0 && end - at >= *width).unwrap_or(1);
+            [4, 2, 1].into_iter().find(|width| at.is_multiple_of(*width) && end - at >= *width).unwrap_or(1);
         let place = u16::try_from(at).unwrap_or(0xFFF);
         let bytes = u8::try_from(width).unwrap_or(1);
         let memory = buffer + u64::from(at - offset);

@@ -100,9 +100,8 @@ unsafe extern "C" fn entry(driver: PDRIVER_OBJECT, registry_path: PUNICODE_STRIN
     // SAFETY: the system passes its own, complete registry path.
     unsafe { keep_path(registry_path) };
     // SAFETY: all pointers are to this image's statics or the system's driver object, and stay valid until unbound.
-    let status = unsafe {
-        WdfVersionBind(driver, BINDING.path.get(), BINDING.info.get(), &raw mut WdfDriverGlobals)
-    };
+    let status =
+        unsafe { WdfVersionBind(driver, BINDING.path.get(), BINDING.info.get(), &raw mut WdfDriverGlobals) };
     if !NT_SUCCESS(status) {
         return status;
     }

@@ -1,6 +1,8 @@
 //! The scalar types of basetsd.h and ntdef.h, strings, lists, identifiers.
 
-use core::ffi::{c_char, c_int, c_longlong, c_schar, c_short, c_uchar, c_uint, c_ulonglong, c_ushort, c_void};
+use core::ffi::{
+    c_char, c_int, c_longlong, c_schar, c_short, c_uchar, c_uint, c_ulonglong, c_ushort, c_void,
+};
 
 // `long` has 32 bits on Windows; elsewhere (the layout test runs on the build machine) C's has 64.
 #[cfg(windows)]

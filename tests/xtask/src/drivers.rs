@@ -103,12 +103,26 @@ pub fn build(only: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lints every crate that builds for Windows only; a warning is an error.
+/// Lints every crate that builds for Windows only, and the stand-ins; a warning is an error.
 ///
 /// # Errors
 /// As [`build`], or a lint fired.
 pub fn check() -> Result<(), Failure> {
-    check_only(&[])
+    check_only(&[])?;
+    for (name, arguments) in [
+        ("stand-ins format", &["fmt", "--all", "--check"][..]),
+        ("stand-ins lints", &["clippy", "--all-targets", "--", "--deny", "warnings"]),
+    ] {
+        steps::run(name, of_standins(arguments[0]).args(&arguments[1..]), |_| {})?;
+    }
+    Ok(())
+}
+
+/// A cargo for the stand-ins' own workspace.
+pub fn of_standins(subcommand: &str) -> Process {
+    let mut cargo = steps::cargo_command();
+    cargo.arg(subcommand).arg("--manifest-path").arg(workspace::root().join("tests/wdk/Cargo.toml"));
+    cargo
 }
 
 fn check_only(only: &[String]) -> Result<(), Failure> {

@@ -105,6 +105,8 @@ fn test(tally: &mut Tally) -> Result<(), Failure> {
     drivers.args(["test", "--no-fail-fast", "--package", "nt"]).env(proof::FOLDER, &proofs);
     drivers::with_standins(&mut drivers)?;
     let outcome = outcome.and(cargo_test("driver tests", &mut drivers, tally));
+    // And the stand-ins themselves, against other sources for what they claim.
+    let outcome = outcome.and(cargo_test("stand-in tests", &mut drivers::of_standins("test"), tally));
     // A test program that crashes reports no result: cargo's own verdict then says so.
     outcome?;
     if tally.passed == 0 {

@@ -149,10 +149,12 @@ fn members_of_a_resource_are_where_the_page_puts_them() {
     let start = unsafe { { memory.Start }.QuadPart };
     assert_eq!((start, { memory.Length }), (0x8_0000_1000, 0x4000));
     // SAFETY: as above.
-    let message = unsafe { resource.u.MessageInterrupt.__bindgen_anon_1.Translated };
-    assert_eq!(({ message.Level }, { message.Vector }, { message.Affinity }), (0x1000, 8, 0x9_0000_4000));
+    let message = unsafe { resource.u.MessageInterrupt.__bindgen_anon_1 };
     // SAFETY: as above.
-    let raw = unsafe { resource.u.MessageInterrupt.__bindgen_anon_1.Raw };
+    let raw = unsafe { message.Raw };
+    // SAFETY: as above.
+    let message = unsafe { message.Translated };
+    assert_eq!(({ message.Level }, { message.Vector }, { message.Affinity }), (0x1000, 8, 0x9_0000_4000));
     assert_eq!(({ raw.MessageCount }, { raw.Vector }), (0, 8));
 }
 

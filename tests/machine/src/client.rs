@@ -55,6 +55,15 @@ impl Client {
         lab.run(|k| k.close(self.file))
     }
 
+    /// Closes the handle while a copy is under way, then waits for that.
+    ///
+    /// # Errors
+    /// The copy failed.
+    pub fn close_while(self, lab: &mut Lab, copying: Copying) -> Result<(), Failure> {
+        lab.run(|k| k.close(self.file))?;
+        self.finish(lab, copying)
+    }
+
     /// The providers that netdma.sys offers.
     ///
     /// # Errors

@@ -45,11 +45,11 @@ impl Setup {
     ///
     /// # Errors
     /// The device does not have so many functions.
-    pub fn new(engines: usize) -> Result<Self, BadOptions> {
+    pub fn new(engines: usize) -> Result<Self, Failure> {
         let (vendor, device) = ENGINE;
         let engines = (0..engines)
             .map(|number| ioat_model::Options::function_of(vendor, device, number as u8))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<_, BadOptions>>()?;
         Ok(Self { cpus: 2, seed: 1, memory: 256 << 20, remapping: false, engines })
     }
 
@@ -148,6 +148,40 @@ impl Lab {
     /// The machine stopped.
     pub fn add_client_device(&mut self) -> Result<DevnodeId, Failure> {
         self.run(|k| k.create_root_device(CLIENT_DEVICE))
+    }
+
+    /// Calls a function that an image exports, as an importing driver would, at PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// The image is not loaded or has no such export; the machine stopped.
+    pub fn call_export(&mut self, image: &str, function: &str, arguments: &[u64]) -> Result<u64, Failure> {
+        let result = self.run(|k| {
+            let images = k.images();
+            let image = images.iter().find(|loaded| loaded.name.to_lowercase().ends_with(image))?;
+            let target = *image.exports.get(function)?;
+            Some(k.call(function, target, arguments))
+        })?;
+        result.ok_or_else(|| Failure::Other(format!("{image} is not loaded or does not export {function}")))
+    }
+
+    /// The device that drives engine `number`.
+    ///
+    /// # Errors
+    /// There is no such device.
+    pub fn engine_device(&mut self, number: usize) -> Result<DeviceReport, Failure> {
+        let functions = self.devices()?.into_iter().filter(|device| device.location.is_some());
+        functions
+            .into_iter()
+            .nth(number)
+            .ok_or_else(|| Failure::Other(format!("there is no engine {number}")))
+    }
+
+    /// Names of the drivers' events so far.
+    ///
+    /// # Errors
+    /// As [`events`](Self::events).
+    pub fn event_names(&mut self) -> Result<Vec<&'static str>, Failure> {
+        Ok(self.events()?.iter().map(Seen::name).collect())
     }
 
     /// Every device of the machine.
@@ -284,7 +318,6 @@ pub fn packages() -> PathBuf {
 }
 
 /// Why something asked of the machine did not happen.
-#[derive(Debug)]
 pub enum Failure {
     /// The machine stopped: a driver broke a rule.
     Stop(Box<Stop>),
@@ -302,6 +335,19 @@ pub enum Failure {
 impl From<Box<Stop>> for Failure {
     fn from(stop: Box<Stop>) -> Self {
         Self::Stop(stop)
+    }
+}
+
+impl From<BadOptions> for Failure {
+    fn from(bad: BadOptions) -> Self {
+        Self::Other(bad.to_string())
+    }
+}
+
+/// As [`Display`](fmt::Display): a test that returns a failure shows it readably.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 

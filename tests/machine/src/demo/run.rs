@@ -47,7 +47,7 @@ pub fn run(options: &Options, files: &[Input], progress: &mut dyn Progress) -> R
         ..Report::default()
     };
     let mut setup =
-        Setup::new(options.engines).map_err(|bad| bad.to_string())?.faults(options.faults.clone());
+        Setup::new(options.engines).map_err(|failure| failure.to_string())?.faults(options.faults.clone());
     setup.cpus = options.cpus as u32;
     setup.seed = options.seed;
 
@@ -287,9 +287,10 @@ impl<'a> Chunks<'a> {
 fn describe(lab: &mut Lab, report: &mut Report) -> Result<(), Failure> {
     for device in lab.devices()? {
         let (place, details) = match device.location {
-            Some(location) => {
-                (location.to_string(), format!("{}, {} MSI-X message(s)", device.instance, device.messages))
-            }
+            Some(location) => (
+                location.to_string(),
+                format!("{}, {} message interrupt(s)", pci_id(&device.instance), device.messages),
+            ),
             None => (device.instance, String::new()),
         };
         report.devices.push(Device {

@@ -1,0 +1,801 @@
+//! netdma.sys on the hosted machine with this program on both its sides: provider and client are routines of the test, the
+//! image between them is the real one.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use machine::events::Seen;
+use machine::lab;
+use netdma_abi::Version;
+use netdma_abi::client::Statistics;
+use netdma_abi::completion::{TransferStatus, address, word};
+use netdma_abi::descriptor::{
+    DESTINATION_PAGE_BREAK, INTERRUPT_ON_COMPLETION, NULL_TRANSFER, SOURCE_PAGE_BREAK,
+    STATUS_UPDATE_ON_COMPLETION,
+};
+use nthost::memory::dma::{DmaDomain, Remapping};
+use nthost::memory::pool::PoolRequest;
+use nthost::pnp::Report;
+use nthost::{Kernel, Machine};
+
+pub const PASSIVE: u8 = 0;
+pub const DISPATCH: u8 = 2;
+pub const SUCCESS: i32 = 0;
+pub const PENDING: i32 = 0x103;
+
+/// What the provider's context is; channel contexts follow it.
+pub const PROVIDER_CONTEXT: u64 = 0x0C0D_E000;
+const PAGE: u64 = 4096;
+
+/// One call of a provider entry point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    pub entry: &'static str,
+    pub context: u64,
+    /// First descriptor's bus address and their number, for start and append; else zero.
+    pub address: u64,
+    pub count: u32,
+    /// The completion word when it was called.
+    pub word: u64,
+    pub irql: u8,
+    pub cpu: u32,
+}
+
+/// A completion callback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    pub channel: u64,
+    pub cookie: u64,
+    pub user: u64,
+    pub status: i32,
+    pub irql: u8,
+    pub cpu: u32,
+}
+
+/// What `AllocateDmaChannel` was asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Asked {
+    pub revision: u16,
+    pub size: u16,
+    pub flags: u32,
+    pub word_virtual: u64,
+    pub word_physical: u64,
+    pub mask: u32,
+    pub priority: u32,
+    pub mask_ex: (u64, u16),
+    pub handle: u64,
+}
+
+/// A channel of the software engine.
+#[derive(Debug, Default, Clone)]
+pub struct Channel {
+    pub asked: Asked,
+    pub next: u64,
+    pub last: u64,
+    pub remaining: u64,
+    pub started: bool,
+    pub suspended: bool,
+    pub interrupts: u64,
+    /// The eight words of each descriptor run.
+    pub ran: Vec<[u64; 8]>,
+}
+
+/// What the test wants of its provider.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// Entry points that answer with these statuses first.
+    pub fail: BTreeMap<&'static str, Vec<i32>>,
+    /// The processor that allocations report.
+    pub cpu: u32,
+    /// Start and append run all there is before they return.
+    pub synchronous: bool,
+    /// Suspend stores a pointer to the address, as the header's type has it.
+    pub pointer_form: bool,
+    /// An export to call from within an entry point, with the channel's handle.
+    pub reenter: Option<(&'static str, &'static str)>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self { fail: BTreeMap::new(), cpu: 1, synchronous: false, pointer_form: false, reenter: None }
+    }
+}
+
+#[derive(Default)]
+struct World {
+    version: u32,
+    script: Script,
+    domain: Option<DmaDomain>,
+    calls: Vec<Call>,
+    channels: BTreeMap<u64, Channel>,
+    affinities: Vec<(u32, u32)>,
+    told: Vec<Told>,
+    notices: Vec<(u64, u32, u32)>,
+    driver: u64,
+    exports: BTreeMap<String, u64>,
+}
+
+thread_local! {
+    static WORLD: RefCell<World> = RefCell::default();
+}
+
+fn world<R>(act: impl FnOnce(&mut World) -> R) -> R {
+    WORLD.with_borrow_mut(act)
+}
+
+fn kernel<R>(act: impl FnOnce(&Kernel) -> R) -> R {
+    Kernel::with_current(act).expect("called by a machine")
+}
+
+/// Records the call and answers the scripted status.
+fn called(entry: &'static str, context: u64, address: u64, count: u32) -> i32 {
+    let (irql, cpu) = kernel(|k| (k.irql(), k.cpu_number()));
+    let at = world(|w| w.channels.get(&context).map_or(0, |channel| channel.asked.word_virtual));
+    let word = if at == 0 { 0 } else { kernel(|k| k.read::<u64>(at)) };
+    let (status, reenter) = world(|w| {
+        w.calls.push(Call { entry, context, address, count, word, irql, cpu });
+        let status = match w.script.fail.get_mut(entry) {
+            Some(statuses) if !statuses.is_empty() => statuses.remove(0),
+            _ => SUCCESS,
+        };
+        let handle = w.channels.get(&context).map_or(0, |channel| channel.asked.handle);
+        (status, w.script.reenter.filter(|(from, _)| *from == entry).map(|(_, export)| (export, handle)))
+    });
+    if let Some((export, handle)) = reenter {
+        world(|w| w.script.reenter = None);
+        kernel(|k| call(k, export, &[handle, 0]));
+    }
+    status
+}
+
+fn call(k: &Kernel, export: &str, arguments: &[u64]) -> u64 {
+    let target = world(|w| w.exports.get(export).copied());
+    k.call(export, target.unwrap_or_else(|| panic!("netdma.sys does not export {export}")), arguments)
+}
+
+extern "win64" fn set_affinity(context: u64, array: u64, bytes: u32) -> i32 {
+    let pairs: Vec<(u32, u32)> = kernel(|k| {
+        (0..u64::from(bytes) / 8).map(|n| (k.read(array + 8 * n), k.read(array + 8 * n + 4))).collect()
+    });
+    world(|w| w.affinities = pairs);
+    called("set_affinity", context, 0, bytes)
+}
+
+extern "win64" fn allocate(context: u64, parameters: u64, handle: u64, out: u64) -> i32 {
+    let status = called("allocate", context, 0, 0);
+    if status < 0 {
+        return status;
+    }
+    let asked = kernel(|k| Asked {
+        revision: k.read(parameters),
+        size: k.read(parameters + 2),
+        flags: k.read(parameters + 4),
+        word_virtual: k.read(parameters + 8),
+        word_physical: k.read(parameters + 0x10),
+        mask: k.read(parameters + 0x18),
+        priority: k.read(parameters + 0x1C),
+        mask_ex: (k.read(parameters + 0x28), k.read(parameters + 0x30)),
+        handle,
+    });
+    let (channel, cpu) = world(|w| {
+        let channel = (context + 1..).find(|free| !w.channels.contains_key(free)).expect("a number");
+        w.channels.insert(channel, Channel { asked, ..Channel::default() });
+        (channel, w.script.cpu)
+    });
+    kernel(|k| {
+        k.write(parameters + 0x20, cpu);
+        k.write(out, channel);
+    });
+    SUCCESS
+}
+
+extern "win64" fn free(channel: u64) {
+    called("free", channel, 0, 0);
+    world(|w| w.channels.remove(&channel)).expect("a channel is freed once");
+}
+
+extern "win64" fn start(channel: u64, _descriptor: u64, address: u64, count: u32) -> i32 {
+    let status = called("start", channel, address, count);
+    if status >= 0 {
+        let synchronous = world(|w| {
+            let state = w.channels.get_mut(&channel).expect("an allocated channel");
+            (state.next, state.last, state.remaining) = (address, 0, count.into());
+            (state.started, state.suspended) = (true, false);
+            w.script.synchronous
+        });
+        if synchronous {
+            kernel(|k| run_channel(k, channel));
+        }
+    }
+    status
+}
+
+extern "win64" fn append(channel: u64, _descriptor: u64, address: u64, count: u32) -> i32 {
+    let status = called("append", channel, address, count);
+    if status >= 0 {
+        let (last, domain) = world(|w| (w.channels[&channel].last, w.domain.expect("a domain")));
+        let link = if last == 0 { 0 } else { kernel(|k| descriptor(k, domain, last)[3]) };
+        let synchronous = world(|w| {
+            let state = w.channels.get_mut(&channel).expect("an allocated channel");
+            assert!(state.started, "append without a start");
+            state.remaining += u64::from(count);
+            if state.next == 0 {
+                state.next = link;
+            }
+            w.script.synchronous
+        });
+        if synchronous {
+            kernel(|k| run_channel(k, channel));
+        }
+    }
+    status
+}
+
+extern "win64" fn suspend(channel: u64, slot: u64) -> i32 {
+    let status = called("suspend", channel, 0, 0);
+    if status < 0 {
+        return status;
+    }
+    let (last, at, pointer) = world(|w| {
+        let pointer = w.script.pointer_form;
+        let state = w.channels.get_mut(&channel).expect("an allocated channel");
+        state.suspended = true;
+        (state.last, state.asked.word_virtual, pointer)
+    });
+    kernel(|k| {
+        k.write(at, word(last, TransferStatus::Suspend));
+        if pointer {
+            let place = k.system_allocate(8, "last descriptor");
+            k.write(place, last);
+            k.write(slot, place);
+        } else {
+            k.write(slot, last);
+        }
+    });
+    SUCCESS
+}
+
+extern "win64" fn resume(channel: u64) -> i32 {
+    let status = called("resume", channel, 0, 0);
+    if status >= 0 {
+        world(|w| w.channels.get_mut(&channel).expect("an allocated channel").suspended = false);
+    }
+    status
+}
+
+extern "win64" fn abort(channel: u64) -> i32 {
+    let status = called("abort", channel, 0, 0);
+    if status >= 0 {
+        halt_channel(channel);
+    }
+    status
+}
+
+extern "win64" fn reset(channel: u64) -> i32 {
+    let status = called("reset", channel, 0, 0);
+    if status >= 0 {
+        halt_channel(channel);
+    }
+    status
+}
+
+fn halt_channel(channel: u64) {
+    let (last, at) = world(|w| {
+        let state = w.channels.get_mut(&channel).expect("an allocated channel");
+        (state.next, state.remaining, state.started, state.suspended) = (0, 0, false, false);
+        (state.last, state.asked.word_virtual)
+    });
+    kernel(|k| k.write(at, word(last, TransferStatus::Halted)));
+}
+
+extern "win64" fn completion(channel: u64, cookie: u64, user: u64, status: i32) {
+    let (irql, cpu) = kernel(|k| (k.irql(), k.cpu_number()));
+    world(|w| w.told.push(Told { channel, cookie, user, status, irql, cpu }));
+}
+
+extern "win64" fn event(client: u64, code: u32, provider: u32) {
+    let irql = kernel(Kernel::irql);
+    assert_eq!(irql, PASSIVE, "notices come at PASSIVE_LEVEL");
+    world(|w| w.notices.push((client, code, provider)));
+}
+
+/// DriverEntry of the test's own driver: it only owns the device objects that stand for engines.
+extern "win64" fn entry(driver: u64, _path: u64) -> i32 {
+    world(|w| w.driver = driver);
+    SUCCESS
+}
+
+fn descriptor(k: &Kernel, domain: DmaDomain, address: u64) -> [u64; 8] {
+    let mut bytes = [0; 64];
+    k.dma_read(domain, address, &mut bytes).expect("a descriptor lies in memory");
+    let (words, _) = bytes.as_chunks::<8>();
+    std::array::from_fn(|n| u64::from_le_bytes(words[n]))
+}
+
+/// The pieces of one side: up to the end of the first page, and from the second page on.
+fn side(first: u64, second: u64, breaks: bool, size: u64) -> Vec<(u64, u64)> {
+    let to_end = PAGE - first % PAGE;
+    if breaks && size > to_end { vec![(first, to_end), (second, size - to_end)] } else { vec![(first, size)] }
+}
+
+/// Runs one descriptor; `false` if there is none.
+fn step_channel(k: &Kernel, channel: u64) -> bool {
+    let counted = world(|w| w.version >= Version::V2_0.0);
+    let Some((address, domain)) = world(|w| {
+        let domain = w.domain.expect("a domain");
+        let state = w.channels.get(&channel)?;
+        let idle = !state.started || state.suspended || state.next == 0 || counted && state.remaining == 0;
+        (!idle).then_some((state.next, domain))
+    }) else {
+        return false;
+    };
+    let words = descriptor(k, domain, address);
+    let (size, flags) = (words[0] & 0xFFFF_FFFF, (words[0] >> 32) as u32);
+    if flags & NULL_TRANSFER == 0 {
+        let mut data = Vec::new();
+        for (at, length) in side(words[1], words[4], flags & SOURCE_PAGE_BREAK != 0, size) {
+            let mut part = vec![0; length as usize];
+            k.dma_read(domain, at, &mut part).expect("the source is memory");
+            data.extend(part);
+        }
+        let mut rest = &data[..];
+        for (at, length) in side(words[2], words[5], flags & DESTINATION_PAGE_BREAK != 0, size) {
+            let (part, after) = rest.split_at(length as usize);
+            k.dma_write(domain, at, part).expect("the destination is memory");
+            rest = after;
+        }
+    }
+    let (more, at) = world(|w| {
+        let state = w.channels.get_mut(&channel).expect("an allocated channel");
+        state.ran.push(words);
+        state.last = address;
+        state.next = words[3];
+        state.remaining = state.remaining.wrapping_sub(1);
+        state.interrupts += u64::from(flags & INTERRUPT_ON_COMPLETION);
+        (if counted { state.remaining != 0 } else { state.next != 0 }, state.asked.word_physical)
+    });
+    if flags & STATUS_UPDATE_ON_COMPLETION != 0 {
+        let status = if more { TransferStatus::Active } else { TransferStatus::Idle };
+        k.dma_store(domain, at, word(address, status)).expect("the completion word is memory");
+    }
+    true
+}
+
+fn run_channel(k: &Kernel, channel: u64) -> usize {
+    let mut count = 0;
+    while step_channel(k, channel) {
+        count += 1;
+    }
+    count
+}
+
+/// Fields of the characteristics that tests vary.
+#[derive(Debug, Clone)]
+pub struct Table {
+    pub version: Version,
+    pub size: u16,
+    pub flags: u32,
+    pub pdo: u64,
+    pub channels: u32,
+    /// Entry points that are NULL.
+    pub absent: Vec<&'static str>,
+    pub name: &'static str,
+}
+
+/// The machine, netdma.sys on it, and memory to pass arguments in.
+pub struct Bench<'a> {
+    pub k: &'a Kernel,
+    /// A page for arguments and answers.
+    pub scratch: u64,
+    /// The device object that stands for the engine.
+    pub pdo: u64,
+}
+
+/// Boots a machine with netdma.sys alone, runs `work` on it, and demands that nothing is left behind.
+pub fn with_bench(version: Version, work: impl FnOnce(&Bench<'_>)) {
+    with_machine(version, false, work);
+}
+
+/// The same; `remapped`: the engine's DMA is remapped.
+pub fn with_machine(version: Version, remapped: bool, work: impl FnOnce(&Bench<'_>)) {
+    WORLD.set(World { version: version.0, ..World::default() });
+    let mut machine = Machine::builder()
+        .cpus(2)
+        .seed(1)
+        .memory(64 << 20)
+        .remapping(remapped)
+        .host_code(true)
+        .build()
+        .expect("a machine");
+    let package = lab::source("netdma").unwrap_or_else(|failure| panic!("{failure}"));
+    let ran = machine.run(|k| {
+        k.install_package(&package).unwrap_or_else(|error| panic!("netdma: {error}"));
+        k.start_service("netdma").unwrap_or_else(|error| panic!("netdma: {error:?}"));
+        k.start_host_driver("engine", entry as *const () as u64).unwrap_or_else(|error| panic!("{error:?}"));
+        let image = k.images().into_iter().find(|image| image.name.to_lowercase().ends_with("netdma.sys"));
+        let image = image.expect("netdma.sys is loaded");
+        world(|w| w.exports = image.exports.iter().map(|(name, at)| (name.clone(), *at)).collect());
+        let scratch = k.system_allocate(PAGE, "arguments");
+        let mut bench = Bench { k, scratch, pdo: 0 };
+        bench.pdo = bench.device(remapped);
+        world(|w| w.domain = k.dma_domain(bench.pdo));
+        work(&bench);
+        let left = k.pool_in_use(|_| true);
+        let ours: Vec<_> = left.iter().filter(|leak| leak.tag == "NDma").collect();
+        assert!(ours.is_empty(), "netdma.sys left memory behind: {ours:?}");
+        k.call_export("IoDeleteDevice", &[bench.pdo]);
+        let report: Report = k.shutdown();
+        assert!(report.pool.is_empty(), "left behind: {:?}", report.pool);
+    });
+    if let Err(stop) = ran {
+        panic!("{stop}");
+    }
+}
+
+impl Bench<'_> {
+    /// A device object that stands for an engine.
+    pub fn device(&self, remapped: bool) -> u64 {
+        let driver = world(|w| w.driver);
+        let out = self.scratch + 0xF00;
+        let status = self.k.call_export("IoCreateDevice", &[driver, 0, 0, 0x22, 0, 0, out]);
+        assert_eq!(status as i32, SUCCESS);
+        let device = self.k.read(out);
+        let remapping = if remapped { Remapping::Allowed } else { Remapping::OptedOut };
+        self.k.dma_register(device, remapping);
+        device
+    }
+
+    /// Calls an export at PASSIVE_LEVEL.
+    pub fn call(&self, export: &str, arguments: &[u64]) -> u64 {
+        call(self.k, export, arguments)
+    }
+
+    /// Calls an export at another level.
+    pub fn call_at(&self, irql: u8, export: &str, arguments: &[u64]) -> u64 {
+        let old = self.k.raise_irql(irql);
+        let answer = self.call(export, arguments);
+        self.k.lower_irql(old);
+        answer
+    }
+
+    pub fn script(&self, change: impl FnOnce(&mut Script)) {
+        world(|w| change(&mut w.script));
+    }
+
+    /// The entry point calls since the last question.
+    pub fn calls(&self) -> Vec<Call> {
+        world(|w| std::mem::take(&mut w.calls))
+    }
+
+    /// Their names.
+    pub fn entries(&self) -> Vec<&'static str> {
+        self.calls().iter().map(|call| call.entry).collect()
+    }
+
+    /// The completion callbacks since the last question.
+    pub fn told(&self) -> Vec<Told> {
+        world(|w| std::mem::take(&mut w.told))
+    }
+
+    /// Notices since the last question: (client context, code, provider id).
+    pub fn notices(&self) -> Vec<(u64, u32, u32)> {
+        world(|w| std::mem::take(&mut w.notices))
+    }
+
+    /// Codes of the notices since the last question.
+    pub fn codes(&self) -> Vec<u32> {
+        self.notices().iter().map(|(_, code, _)| *code).collect()
+    }
+
+    pub fn affinities(&self) -> Vec<(u32, u32)> {
+        world(|w| w.affinities.clone())
+    }
+
+    /// The provider's channels, by context.
+    pub fn channels(&self) -> Vec<u64> {
+        world(|w| w.channels.keys().copied().collect())
+    }
+
+    pub fn channel(&self, context: u64) -> Channel {
+        world(|w| w.channels.get(&context).cloned().expect("an allocated channel"))
+    }
+
+    /// The first channel of the provider.
+    pub fn first(&self) -> u64 {
+        PROVIDER_CONTEXT + 1
+    }
+
+    pub fn step(&self, channel: u64) -> bool {
+        step_channel(self.k, channel)
+    }
+
+    pub fn run(&self, channel: u64) -> usize {
+        run_channel(self.k, channel)
+    }
+
+    pub fn halt(&self, channel: u64) {
+        halt_channel(channel);
+    }
+
+    pub fn write_word(&self, channel: u64, value: u64) {
+        self.k.write(self.channel(channel).asked.word_virtual, value);
+    }
+
+    /// Words of the descriptor at a bus address.
+    pub fn descriptor(&self, address: u64) -> [u64; 8] {
+        descriptor(self.k, world(|w| w.domain.expect("a domain")), address)
+    }
+
+    /// As the provider's DPC does: reports the last completed descriptor.
+    pub fn dpc(&self, channel: u64) {
+        let state = self.channel(channel);
+        self.call_at(DISPATCH, "NetDmaInterruptDpc", &[state.asked.handle, address(state.last)]);
+    }
+
+    /// Names of the events so far.
+    pub fn events(&self) -> Vec<Seen> {
+        self.k
+            .trace_events()
+            .iter()
+            .filter(|event| event.name != "FrameworkVersion")
+            .map(|event| Seen::of(event).unwrap_or_else(|wrong| panic!("{wrong}")))
+            .collect()
+    }
+
+    /// The last event of a name.
+    pub fn event(&self, name: &str) -> Option<Seen> {
+        self.events().into_iter().rev().find(|seen| seen.name() == name)
+    }
+
+    // ---- the provider's driver
+
+    /// A table with everything in it.
+    pub fn table(&self) -> Table {
+        let version = Version(world(|w| w.version));
+        Table {
+            version,
+            size: 0x70,
+            flags: 0,
+            pdo: self.pdo,
+            channels: 2,
+            absent: Vec::new(),
+            name: "engine",
+        }
+    }
+
+    /// Registers; answers status and handle. What was passed is overwritten before this returns (R39).
+    pub fn register_with(&self, table: &Table) -> (i32, u64) {
+        let k = self.k;
+        let (at, name_at, out) = (self.scratch, self.scratch + 0x100, self.scratch + 0x80);
+        let entries: [(&str, u64, *const ()); 9] = [
+            ("set_affinity", 0x18, set_affinity as *const ()),
+            ("allocate", 0x20, allocate as *const ()),
+            ("free", 0x28, free as *const ()),
+            ("start", 0x30, start as *const ()),
+            ("suspend", 0x38, suspend as *const ()),
+            ("resume", 0x40, resume as *const ()),
+            ("abort", 0x48, abort as *const ()),
+            ("append", 0x50, append as *const ()),
+            ("reset", 0x58, reset as *const ()),
+        ];
+        k.write_bytes(at, &[0; 0x100]);
+        k.write(at, [(table.version.0 >> 16) as u8, table.version.0 as u8]);
+        k.write(at + 2, table.size);
+        k.write(at + 4, table.flags);
+        k.write(at + 8, table.pdo);
+        k.write(at + 0x10, table.channels);
+        for (name, offset, entry) in entries {
+            k.write(at + offset, if table.absent.contains(&name) { 0 } else { entry as u64 });
+        }
+        let text: Vec<u8> = table.name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        k.write_bytes(name_at, &text);
+        k.write(at + 0x60, [text.len() as u16, text.len() as u16]);
+        k.write(at + 0x68, name_at);
+        k.write(out, u64::MAX);
+        let status = self.call("NetDmaRegisterProvider", &[PROVIDER_CONTEXT, out, at]) as i32;
+        k.write_bytes(at, &[0xEE; 0x78]);
+        k.write_bytes(name_at, &[0xEE; 0x40]);
+        (status, k.read(out))
+    }
+
+    pub fn register(&self) -> u64 {
+        let (status, handle) = self.register_with(&self.table());
+        assert_eq!(status, SUCCESS);
+        assert_ne!(handle, 0);
+        handle
+    }
+
+    pub fn start_with(&self, handle: u64, channels: u32, maximum_transfer: u32, maximum_address: u64) {
+        let (k, at) = (self.k, self.scratch);
+        k.write_bytes(at, &[0; 0x20]);
+        k.write(at, [3u8, 2u8]);
+        k.write(at + 2, 0x20_u16);
+        k.write(at + 8, 0x8086_u32);
+        k.write(at + 0xC, channels);
+        k.write(at + 0x10, maximum_transfer);
+        k.write(at + 0x18, maximum_address);
+        self.call("NetDmaProviderStart", &[handle, at]);
+    }
+
+    pub fn start(&self, handle: u64) {
+        self.start_with(handle, 2, 1 << 20, (1 << 40) - 1);
+    }
+
+    pub fn stop(&self, handle: u64) {
+        self.call("NetDmaProviderStop", &[handle]);
+    }
+
+    pub fn deregister(&self, handle: u64) {
+        self.call("NetDmaDeregisterProvider", &[handle]);
+    }
+
+    /// Registered and started.
+    pub fn provider(&self) -> u64 {
+        let handle = self.register();
+        self.start(handle);
+        handle
+    }
+
+    pub fn power(&self, handle: u64, code: u32) {
+        let (k, at) = (self.k, self.scratch);
+        k.write_bytes(at, &[0; 0x20]);
+        k.write(at, 1_u32);
+        k.write(at + 4, 0x20_u32);
+        k.write(at + 8, code);
+        self.call("NetDmaPnPEventNotify", &[handle, at]);
+    }
+
+    // ---- the client
+
+    /// Registers a client with this context.
+    pub fn client(&self, context: u64) -> u64 {
+        let (k, at, out) = (self.k, self.scratch, self.scratch + 0x80);
+        k.write_bytes(at, &[0; 0x28]);
+        k.write(at, [1u8, 0u8]);
+        k.write(at + 2, 0x28_u16);
+        k.write(at + 8, event as *const () as u64);
+        k.write(at + 0x10, completion as *const () as u64);
+        assert_eq!(self.call("NetDmaRegisterClient", &[context, at, out]) as i32, SUCCESS);
+        k.read(out)
+    }
+
+    pub fn deregister_client(&self, client: u64) -> i32 {
+        self.call("NetDmaDeregisterClient", &[client]) as i32
+    }
+
+    /// Allocates a channel; `flags` and ring size as given. Status and handle.
+    pub fn allocate_with(
+        &self,
+        client: u64,
+        provider: u32,
+        flags: u32,
+        ring: u32,
+        group: u16,
+        mask: u64,
+    ) -> (i32, u64) {
+        let (k, at, out) = (self.k, self.scratch, self.scratch + 0x80);
+        k.write_bytes(at, &[0; 0x30]);
+        k.write(at, 1_u16);
+        k.write(at + 2, 0x30_u16);
+        k.write(at + 4, flags);
+        k.write(at + 8, mask);
+        k.write(at + 0x10, group);
+        k.write(at + 0x1C, ring);
+        k.write(at + 0x20, 0xC11E_u64);
+        let status = self.call("NetDmaAllocateChannel", &[client, provider.into(), at, out]) as i32;
+        (status, k.read(out))
+    }
+
+    pub fn allocate(&self, client: u64) -> u64 {
+        let (status, handle) = self.allocate_with(client, 0, 0, 0, 0, 0);
+        assert_eq!(status, SUCCESS);
+        handle
+    }
+
+    /// Processor, provider and ring size that the last allocation answered.
+    pub fn answered(&self) -> (u32, u32, u32) {
+        let at = self.scratch;
+        (self.k.read(at + 0x28), self.k.read(at + 0x2C), self.k.read(at + 0x1C))
+    }
+
+    pub fn free(&self, channel: u64) -> i32 {
+        self.call("NetDmaFreeChannel", &[channel]) as i32
+    }
+
+    /// A NULL transfer at PASSIVE_LEVEL: status and cookie.
+    pub fn null(&self, channel: u64, user: u64) -> (i32, u64) {
+        let out = self.scratch + 0x88;
+        let status = self.call("NetDmaNullTransfer", &[channel, 0, user, out]) as i32;
+        (status, self.k.read(out))
+    }
+
+    /// An accepted NULL transfer's cookie.
+    pub fn post(&self, channel: u64) -> u64 {
+        let (status, cookie) = self.null(channel, 0x0005_EED0);
+        assert_eq!(status, PENDING);
+        assert_ne!(cookie, 0);
+        cookie
+    }
+
+    pub fn is_complete(&self, channel: u64, cookie: u64) -> bool {
+        self.call("NetDmaIsDmaCopyComplete", &[channel, cookie]) as u8 != 0
+    }
+
+    pub fn set_limit(&self, channel: u64, limit: u32) -> i32 {
+        self.call("NetDmaSetMaxPendingDescriptors", &[channel, limit.into()]) as i32
+    }
+
+    /// The counters of a channel (or, for channel 0, of a provider), or the status.
+    pub fn statistics(&self, channel: u64, provider: u32) -> Result<Statistics, i32> {
+        let (k, at, bytes) = (self.k, self.scratch, self.scratch + 0x180);
+        k.write(bytes, size_of::<Statistics>() as u32);
+        let status = self.call("NetDmaQueryStatistics", &[channel, provider.into(), at, bytes]) as i32;
+        let word = |offset| k.read::<u64>(at + offset);
+        if status < 0 {
+            return Err(status);
+        }
+        Ok(Statistics {
+            revision: k.read(at),
+            size: k.read(at + 2),
+            channels: k.read(at + 4),
+            bytes: word(8),
+            descriptors: word(0x10),
+            batches: word(0x18),
+            starts: word(0x20),
+            appends: word(0x28),
+            submitted: word(0x30),
+            completed: word(0x38),
+            aborted: word(0x40),
+            failed: word(0x48),
+            interrupts: word(0x50),
+            dpcs: word(0x58),
+            polls: word(0x60),
+            halts: word(0x68),
+            ring_full: word(0x70),
+            provider_failures: word(0x78),
+            foreign_addresses: word(0x80),
+        })
+    }
+
+    /// A buffer of nonpaged pool with an MDL over part of it.
+    pub fn buffer(&self, bytes: u64, offset: u64, length: u32) -> Buffer<'_> {
+        let request =
+            PoolRequest { size: bytes, tag: u32::from_le_bytes(*b"test"), nonpaged: true, zero: true };
+        let address = self.k.pool_allocate(request).expect("pool");
+        let mdl = self.k.allocate_mdl(address + offset, length).expect("an MDL");
+        self.k.build_mdl_for_nonpaged(mdl);
+        Buffer { k: self.k, address, offset, mdl }
+    }
+}
+
+/// A buffer with its MDL; both go when this is dropped.
+pub struct Buffer<'a> {
+    k: &'a Kernel,
+    pub address: u64,
+    pub offset: u64,
+    pub mdl: u64,
+}
+
+impl Buffer<'_> {
+    /// Bytes from `at` on, counted from the MDL's first.
+    pub fn bytes(&self, at: u64, length: usize) -> Vec<u8> {
+        self.k.bytes(self.address + self.offset + at, length)
+    }
+
+    pub fn fill(&self, bytes: &[u8]) {
+        self.k.write_bytes(self.address + self.offset, bytes);
+    }
+
+    pub fn physical(&self, at: u64) -> u64 {
+        self.k.physical(self.address + self.offset + at).expect("the buffer is memory")
+    }
+}
+
+impl Drop for Buffer<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.k.free_mdl(self.mdl);
+            self.k.pool_free(self.address);
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Every requirement that binds the interface, on the real netdma.sys image: registration, start and stop, channels,
+//! completion, control, power, clients. Provider and client are this program's (see `bench`), so that each can be as
+//! legal, as odd or as broken as a test needs.
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod registration;

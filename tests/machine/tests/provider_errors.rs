@@ -1,0 +1,140 @@
+//! Engine errors and removal: a named event, a halted channel, nothing lost or completed twice, and work afterwards.
+#![forbid(unsafe_code)]
+
+mod provider;
+
+use ioat_model::{Fault, Which};
+use ioat_regs::ChanErr;
+use machine::lab::Failure;
+use netdma_ioctl::CONTROL_ABORT;
+use proof::proves;
+use provider::{channel, faulty, install, nothing_left, seen, setup};
+
+/// The descriptors of the self-test come first: a null and a copy.
+const SELF_TEST: u64 = 2;
+
+#[test]
+fn every_error_bit_is_named_and_the_channel_recovers() -> Result<(), Failure> {
+    for bit in ChanErr::ALL {
+        let fault = Fault::Halt { descriptor: Which::Only(SELF_TEST + 3), error: bit };
+        let mut lab = faulty(0x6F20, &[fault]).boot()?;
+        let (client, number) = channel(&mut lab)?;
+        let failed = client.copy_verified(&mut lab, number, 60_000, 1);
+        assert!(failed.is_err(), "{}: the copy that met the error fails", bit.name);
+
+        let errors = seen(&mut lab, "EngineError")?;
+        proves!(image: H33, R147, R204, R211;
+            assert_eq!(errors.len(), 1, "{}", bit.name);
+            assert_eq!(errors[0].value("errors"), Some(1 << bit.bit), "{}", bit.name));
+
+        let statistics = client.statistics(&mut lab, number)?;
+        assert_eq!(statistics.accepted, statistics.completed, "{}: each exactly once", bit.name);
+        let copied = client.copy_verified(&mut lab, number, 60_000, 2)?;
+        proves!(image: R112; assert_eq!(copied, 60_000, "{}", bit.name));
+        client.close(&mut lab)?;
+        nothing_left(lab)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_error_at_any_place_of_a_batch_ends_the_same_way() -> Result<(), Failure> {
+    let bit = ioat_regs::error::ErrorBit::named("read-data").expect("a bit of the table");
+    for device in [0x402F, 0x0B00] {
+        for place in 1..=20 {
+            let fault = Fault::Halt { descriptor: Which::Only(SELF_TEST + place), error: bit };
+            let mut lab = faulty(device, &[fault]).boot()?;
+            let (client, number) = channel(&mut lab)?;
+            let failed = client.copy_verified(&mut lab, number, 90_000, place);
+            assert!(failed.is_err(), "{device:04x} descriptor {place}");
+            let statistics = client.statistics(&mut lab, number)?;
+            assert_eq!(statistics.accepted, statistics.completed, "{device:04x} descriptor {place}");
+            client.copy_verified(&mut lab, number, 90_000, place)?;
+            client.close(&mut lab)?;
+            nothing_left(lab)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_lost_interrupt_or_completion_word_costs_time_and_nothing_else() -> Result<(), Failure> {
+    // The self-test has one interrupt and two completion words of its own.
+    for fault in [
+        Fault::DropInterrupt { interrupt: Which::Only(2) },
+        Fault::DropInterrupt { interrupt: Which::Only(3) },
+        Fault::LostCompletion { completion: Which::Only(3) },
+        Fault::LostCompletion { completion: Which::Only(5) },
+    ] {
+        let mut lab = faulty(0x6F20, &[fault]).boot()?;
+        let (client, number) = channel(&mut lab)?;
+        let copied = client.copy_verified(&mut lab, number, 60_000, 1)?;
+        proves!(image: H31; assert_eq!(copied, 60_000, "{fault:?}"));
+        client.copy_verified(&mut lab, number, 60_000, 2)?;
+        client.close(&mut lab)?;
+        nothing_left(lab)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn spurious_and_stuck_interrupts_harm_nothing() -> Result<(), Failure> {
+    for fault in [Fault::SpuriousInterrupt { descriptor: Which::Every(3) }] {
+        let mut lab = faulty(0x6F20, &[fault]).boot()?;
+        let (client, number) = channel(&mut lab)?;
+        client.copy_verified(&mut lab, number, 90_000, 1)?;
+        let statistics = client.statistics(&mut lab, number)?;
+        assert_eq!((statistics.errors, statistics.failed), (0, 0), "{fault:?}");
+        client.close(&mut lab)?;
+        nothing_left(lab)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_stop_that_takes_long_is_finished_in_the_background() -> Result<(), Failure> {
+    let mut lab = setup(0x6F20, |options| options.timing.reset = 150_000_000).boot()?;
+    let (client, number) = channel(&mut lab)?;
+    client.copy_verified(&mut lab, number, 60_000, 1)?;
+    client.control(&mut lab, number, CONTROL_ABORT)?;
+    let copied = client.copy_verified(&mut lab, number, 60_000, 2)?;
+    proves!(image: R188; assert_eq!(copied, 60_000));
+    client.close(&mut lab)?;
+    nothing_left(lab)
+}
+
+#[test]
+fn removal_at_any_register_access_of_the_start_leaves_nothing_behind() -> Result<(), Failure> {
+    for access in 1..60 {
+        let mut lab = install(&faulty(0x6F20, &[Fault::Removed { access }]))?;
+        let device = lab.engine_device(0)?.id;
+        let removed = lab.run(|k| k.surprise_remove(device))?;
+        assert!(removed.is_ok(), "access {access}: {removed:?}");
+        proves!(image: H36; nothing_left(lab)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_device_pulled_out_under_a_copy_ends_it_and_leaves_nothing_behind() -> Result<(), Failure> {
+    for accesses in (0..40).step_by(3) {
+        let mut lab = setup(0x6F20, |options| options.timing.per_descriptor = 5_000).boot()?;
+        let (client, number) = channel(&mut lab)?;
+        client.copy_verified(&mut lab, number, 10_000, 1)?;
+        let device = lab.engine_device(0)?.id;
+        let plan = lab.run(|k| k.vanish_after(device, accesses))?;
+        assert!(plan.is_ok(), "{plan:?}");
+        let outcome = client.copy_verified(&mut lab, number, 90_000, accesses);
+        let removed = lab.run(|k| k.surprise_remove(device))?;
+        assert!(removed.is_ok(), "{accesses}: {removed:?}");
+        proves!(image: R82, H36; {
+            // Done before it went, or failed; never hung.
+            let _ = outcome;
+            let again = client.copy_verified(&mut lab, number, 1_000, 2);
+            assert!(again.is_err(), "{accesses}: the provider has left");
+        });
+        client.close(&mut lab)?;
+        nothing_left(lab)?;
+    }
+    Ok(())
+}

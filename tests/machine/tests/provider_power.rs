@@ -1,0 +1,115 @@
+//! ioatdma.sys over sleep, wake, rebalance, restart and removal: the engine ends up quiet, the memory returned.
+#![forbid(unsafe_code)]
+
+mod provider;
+
+use ioat_regs::State;
+use machine::lab::{Failure, Lab};
+use nthost::pnp::system_power::Sleep;
+use proof::proves;
+use provider::{channel, nothing_left, seen, setup};
+
+fn vetoed(result: Result<(), impl std::fmt::Display>) -> Result<(), Failure> {
+    result.map_err(|error| Failure::Other(error.to_string()))
+}
+
+/// State of the first engine's channel, as CHANSTS has it.
+fn state(lab: &Lab) -> Option<State> {
+    lab.engines[0].with(|engine| engine.channel_state(0)).and_then(|(status, _)| status.state())
+}
+
+#[test]
+fn a_channel_survives_sleep_and_hibernation() -> Result<(), Failure> {
+    for device in [0x6F20, 0x0B00, 0x6F50] {
+        for sleep in [Sleep::Standby, Sleep::Hibernate] {
+            let mut lab = setup(device, |options| options.d3_loses_state = true).boot()?;
+            let (client, number) = channel(&mut lab)?;
+            client.copy_verified(&mut lab, number, 60_000, 1)?;
+            let starts = client.statistics(&mut lab, number)?.starts;
+
+            vetoed(lab.run(|k| k.sleep(sleep))?)?;
+            let names = lab.event_names()?;
+            proves!(image: R213, R219, H37;
+                assert!(names.contains(&"ProviderPoweredDown") && names.contains(&"EngineQuiesced"), "{names:?}"));
+            lab.run(|k| k.wake_up())?;
+            let restored = seen(&mut lab, "EngineRestored")?.len();
+            proves!(image: R214; assert_eq!(restored, 1, "{device:04x} {sleep:?}"));
+
+            client.copy_verified(&mut lab, number, 60_000, 2)?;
+            let now = client.statistics(&mut lab, number)?.starts;
+            proves!(image: R221, R222, R277; assert!(now > starts));
+            client.close(&mut lab)?;
+            nothing_left(lab)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_hundred_sleeps_leave_nothing_behind() -> Result<(), Failure> {
+    let mut lab = setup(0x6F20, |options| options.d3_loses_state = true).boot()?;
+    let (client, number) = channel(&mut lab)?;
+    for round in 0..100 {
+        client.copy_verified(&mut lab, number, 3_000, round)?;
+        vetoed(lab.run(|k| k.sleep(Sleep::Standby))?)?;
+        lab.run(|k| k.wake_up())?;
+    }
+    client.copy_verified(&mut lab, number, 3_000, 101)?;
+    client.close(&mut lab)?;
+    nothing_left(lab)
+}
+
+#[test]
+fn removal_leaves_the_engine_halted_and_silent() -> Result<(), Failure> {
+    let mut lab = setup(0x6F20, |_| {}).boot()?;
+    let (client, number) = channel(&mut lab)?;
+    client.copy_verified(&mut lab, number, 60_000, 1)?;
+    client.close(&mut lab)?;
+    let device = lab.engine_device(0)?.id;
+    vetoed(lab.run(|k| k.remove_device(device))?)?;
+    proves!(image: H38, H39, R283; assert_eq!(state(&lab), Some(State::Halted)));
+    let names = lab.event_names()?;
+    proves!(image: R71, R77; assert!(names.contains(&"ProviderStopped") && names.contains(&"ProviderDeregistered")));
+
+    // The function stays in its slot and can be started again.
+    lab.run(|k| k.start_device(device))?;
+    let (client, number) = channel(&mut lab)?;
+    client.copy_verified(&mut lab, number, 60_000, 2)?;
+    client.close(&mut lab)?;
+    nothing_left(lab)
+}
+
+#[test]
+fn a_rebalance_stops_and_starts_the_provider() -> Result<(), Failure> {
+    let mut lab = setup(0x6F20, |_| {}).boot()?;
+    let device = lab.engine_device(0)?.id;
+    for round in 0..20 {
+        let (client, number) = channel(&mut lab)?;
+        client.copy_verified(&mut lab, number, 10_000, round)?;
+        client.close(&mut lab)?;
+        vetoed(lab.run(|k| k.rebalance(device))?)?;
+    }
+    let names = lab.event_names()?;
+    let count = |name: &str| names.iter().filter(|seen| **seen == name).count();
+    proves!(image: R75, R283, R65;
+        assert_eq!((count("ProviderStarted"), count("ProviderStopped")), (21, 20)));
+    proves!(image: R23; assert_eq!(count("ProviderRegistered"), 1));
+    nothing_left(lab)
+}
+
+#[test]
+fn a_device_that_cannot_start_is_added_and_removed_again() -> Result<(), Failure> {
+    let mut lab = setup(0x6F20, |_| {}).power_on()?;
+    lab.add_client_device()?;
+    let device = lab.engine_device(0)?.id;
+    lab.run(|k| k.starve(device, true))?;
+    for package in machine::lab::PACKAGES {
+        lab.install(package)?;
+    }
+    let names = lab.event_names()?;
+    proves!(image: R22, R47; assert!(names.contains(&"ProviderRegistered") && !names.contains(&"ProviderStarted")));
+    vetoed(lab.run(|k| k.remove_device(device))?)?;
+    let names = lab.event_names()?;
+    proves!(image: R78; assert!(names.contains(&"ProviderDeregistered"), "{names:?}"));
+    nothing_left(lab)
+}

@@ -18,7 +18,7 @@ use crate::memory::mmio::Mmio;
 /// Below it the machine has its memory; 32-bit BARs lie from here on.
 const WINDOW_32: (u64, u64) = (0xE000_0000, 0xFEC0_0000);
 /// 64-bit BARs lie here, above any memory of the machine.
-const WINDOW_64: (u64, u64) = (0x38_0000_0000_0000, 0x38_0100_0000_0000);
+const WINDOW_64: (u64, u64) = (0x3800_0000_0000, 0x3900_0000_0000);
 
 /// Where a function sits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

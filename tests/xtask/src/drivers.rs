@@ -211,42 +211,63 @@ fn build_folder() -> PathBuf {
     workspace::root().join("target/driver-build")
 }
 
-/// Writes the program that links: LLVM's linker, with the temporary folder's name made constant.
+/// Writes the program that links: LLVM's linker, told no path that differs from machine to machine.
 ///
-/// rustc gives the linker files in a folder with a random name, and the linker writes that name into the PDB, whose
-/// hash stands in the image. Behind a symbolic link of a fixed name two builds give the same bytes.
+/// The linker writes its own path, its arguments and the paths of its inputs into the PDB, whose hash stands in the
+/// image, and rustc gives it files in a temporary folder with a random name. So the linker is run from the build
+/// folder, everything in there is named relative to it, and the temporary folder stands behind a symbolic link of a
+/// fixed name.
 fn write_linker(toolchain: &Toolchain) -> Result<PathBuf, Failure> {
-    let path = build_folder().join("link.sh");
+    let folder = build_folder();
+    link_to(&toolchain.linker, &folder.join("rust-lld"))?;
+    link_to(&toolchain.sysroot, &folder.join("sysroot"))?;
+    let path = folder.join("link.sh");
     let script = format!(
         r#"#!/bin/sh
 # Written by `cargo xtask drivers`: see write_linker in tests/xtask/src/drivers.rs.
 set -e
-random= output=
+folder='{folder}'
+sysroot='{sysroot}'
+cd "$folder"
+temporary= output=
 for argument; do
     case $argument in
     /OUT:*) output=${{argument#/OUT:}} ;;
-    /DEF:*/lib.def) random=${{argument#/DEF:}}; random=${{random%/lib.def}} ;;
+    /DEF:*/lib.def) temporary=${{argument#/DEF:}}; temporary=${{temporary%/lib.def}} ;;
     esac
 done
-if [ -n "$random" ] && [ -n "$output" ]; then
-    fixed=$output.link
-    ln -sfn "$random" "$fixed"
-    trap 'rm -f "$fixed"' EXIT
-    for argument; do
-        shift
-        case $argument in
-        *"$random"*) argument="${{argument%%"$random"*}}$fixed${{argument#*"$random"}}" ;;
-        esac
-        set -- "$@" "$argument"
-    done
-fi
-"{}" -flavor link "$@"
+fixed=$output.link
+ln -sfn "$temporary" "$fixed"
+trap 'rm -f "$fixed"' EXIT
+for argument; do
+    shift
+    case $argument in
+    *"$temporary"*) argument=${{argument%%"$temporary"*}}$fixed${{argument#*"$temporary"}} ;;
+    esac
+    case $argument in
+    *"$folder/"*) argument=${{argument%%"$folder/"*}}${{argument#*"$folder/"}} ;;
+    *"$sysroot/"*) argument=${{argument%%"$sysroot/"*}}sysroot/${{argument#*"$sysroot/"}} ;;
+    esac
+    set -- "$@" "$argument"
+done
+./rust-lld -flavor link /pdbsourcepath:/netdma/link "$@"
 "#,
-        toolchain.linker.display()
+        folder = folder.display(),
+        sysroot = toolchain.sysroot.display(),
     );
     write_if_changed(&path, script.as_bytes())?;
     make_executable(&path)?;
     Ok(path)
+}
+
+/// Makes `link` a symbolic link to `target`.
+fn link_to(target: &Path, link: &Path) -> Result<(), Failure> {
+    if fs::read_link(link).is_ok_and(|found| found == target) {
+        return Ok(());
+    }
+    let _ = fs::remove_file(link);
+    std::os::unix::fs::symlink(target, link)
+        .map_err(|error| Failure::usage(format!("{}: {error}", link.display())))
 }
 
 fn make_executable(path: &Path) -> Result<(), Failure> {

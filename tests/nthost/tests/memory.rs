@@ -189,9 +189,19 @@ fn adapter(k: &Kernel, device: u64) -> u64 {
     adapter
 }
 
+/// Calls an entry of the adapter's DMA_OPERATIONS by its offset (wdm.h).
+fn operation(k: &Kernel, adapter: u64, offset: u64, arguments: &[u64]) -> u64 {
+    let table: u64 = k.read(adapter + 8);
+    k.call("DMA operation", k.read(table + offset), arguments)
+}
+
+const PUT: u64 = 8;
+const ALLOCATE: u64 = 16;
+const FREE: u64 = 24;
+
 fn common_buffer(k: &Kernel, adapter: u64, length: u64) -> (u64, u64) {
     let logical = k.system_allocate(8, "logical address");
-    let buffer = k.call_export("AllocateCommonBuffer", &[adapter, length, logical, 1]);
+    let buffer = operation(k, adapter, ALLOCATE, &[adapter, length, logical, 1]);
     assert_ne!(buffer, 0);
     (buffer, k.read(logical))
 }
@@ -223,8 +233,8 @@ fn a_common_buffer_is_seen_by_the_device_at_its_bus_address() {
                     assert_eq!(word, [0xFF; 8]);
                     assert!(k.dma_read(domain, bus + 8192, &mut word).is_err(), "nothing behind the buffer");
                 }
-                k.call_export("FreeCommonBuffer", &[adapter, 8192, bus, buffer, 1]);
-                k.call_export("PutDmaAdapter", &[adapter]);
+                operation(k, adapter, FREE, &[adapter, 8192, bus, buffer, 1]);
+                operation(k, adapter, PUT, &[adapter]);
                 assert!(k.adapters_of(device).is_empty());
             })
             .unwrap_or_else(|stop| panic!("{stop}"));
@@ -249,7 +259,7 @@ fn an_adapter_put_back_with_a_common_buffer_out_is_a_dma_violation() {
         let device = k.system_allocate(64, "a device");
         let adapter = adapter(k, device);
         common_buffer(k, adapter, 4096);
-        k.call_export("PutDmaAdapter", &[adapter]);
+        operation(k, adapter, PUT, &[adapter]);
     });
     assert_eq!((stop.code, stop.parameters[0].value), (0xE6, 7), "{stop}");
 }
@@ -259,8 +269,9 @@ fn an_adapter_used_after_it_was_put_back_is_a_dma_violation() {
     let stop = stop_of(|k| {
         let device = k.system_allocate(64, "a device");
         let adapter = adapter(k, device);
-        k.call_export("PutDmaAdapter", &[adapter]);
-        common_buffer(k, adapter, 4096);
+        let allocate = k.read(k.read::<u64>(adapter + 8) + ALLOCATE);
+        operation(k, adapter, PUT, &[adapter]);
+        k.call("AllocateCommonBuffer", allocate, &[adapter, 4096, 0, 1]);
     });
     assert_eq!((stop.code, stop.parameters[0].value), (0xE6, 0x18), "{stop}");
 }
@@ -281,7 +292,7 @@ fn a_common_buffer_freed_with_the_wrong_length_is_a_dma_violation() {
         let device = k.system_allocate(64, "a device");
         let adapter = adapter(k, device);
         let (buffer, bus) = common_buffer(k, adapter, 4096);
-        k.call_export("FreeCommonBuffer", &[adapter, 4000, bus, buffer, 1]);
+        operation(k, adapter, FREE, &[adapter, 4000, bus, buffer, 1]);
     });
     assert_eq!((stop.code, stop.parameters[0].value), (0xE6, 3), "{stop}");
 }

@@ -3,6 +3,8 @@
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read},
+    net::Shutdown,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     sync::{
@@ -110,9 +112,13 @@ impl Server {
 
     /// Ends the server and returns what it printed.
     pub fn end(mut self) -> String {
-        // Statistics are printed when QEMU's end is seen on each socket; a client that comes and goes is behind it.
+        // Statistics are printed when QEMU's end is seen. A client behind it that says goodbye at once is dismissed
+        // after that.
         for socket in &self.sockets {
-            let _ = std::os::unix::net::UnixStream::connect(socket).map(|mut stream| stream.read(&mut [0]));
+            if let Ok(mut stream) = UnixStream::connect(socket) {
+                let _ = stream.shutdown(Shutdown::Write);
+                let _ = stream.read(&mut [0]);
+            }
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

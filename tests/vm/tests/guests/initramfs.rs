@@ -19,7 +19,8 @@ impl Initramfs {
     /// An archive with the folders and the console that every guest needs.
     pub fn new() -> Self {
         let mut archive = Self::default();
-        for folder in ["bin", "dev", "lib", "proc", "sys", "tmp"] {
+        // The root folder itself: the kernel's own is writable for everybody, which DPDK refuses.
+        for folder in [".", "bin", "dev", "lib", "proc", "sys", "tmp"] {
             archive.folder(folder);
         }
         archive.entry("dev/console", CONSOLE, &[], (5, 1));

@@ -22,6 +22,19 @@ pub fn stamped(inx: &Path) -> Result<String, Failure> {
         .ok_or_else(|| Failure::usage(format!("{}: no DriverVer to stamp", inx.display())))
 }
 
+/// The release date of the workspace as `yymmdd`.
+///
+/// # Errors
+/// Cargo.toml cannot be read or does not tell it.
+pub fn release_date() -> Result<String, Failure> {
+    let path = workspace::root().join("Cargo.toml");
+    let manifest = std::fs::read_to_string(&path)
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    value_of(&manifest, "workspace.metadata.release", "date")
+        .map(|date| date.chars().filter(char::is_ascii_digit).skip(2).collect())
+        .ok_or_else(|| Failure::usage("Cargo.toml: [workspace.metadata.release] does not tell date"))
+}
+
 /// What goes into an INF.
 #[derive(Debug, PartialEq)]
 struct Stamp {

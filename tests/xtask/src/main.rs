@@ -13,6 +13,8 @@ mod drivers;
 mod drivers_inf;
 mod events;
 mod generated;
+mod package;
+mod package_catalog;
 mod requirements;
 mod specification;
 mod steps;
@@ -34,6 +36,7 @@ const COMMANDS: &[Command] = &[
     suite::COMMAND,
     drivers::COMMAND,
     drivers::CHECK,
+    package::COMMAND,
     requirements::COMMAND,
     events::COMMAND,
     vm::COMMAND,

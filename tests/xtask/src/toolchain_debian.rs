@@ -1,7 +1,7 @@
 //! Library sources from the machine's own Debian archive, as any user may fetch them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::command::Failure;
 use crate::debian::Apt;
@@ -16,7 +16,9 @@ const SUITE: &str = "trixie-backports";
 /// The machine is no Debian, the archive cannot be reached, or it has no such version.
 pub fn fetch_sources(version: &str, folder: &Path) -> Result<(), Failure> {
     // Everything happens in a folder beside the target, which is renamed when complete.
-    let work = folder.with_extension("partial");
+    let mut work = folder.as_os_str().to_owned();
+    work.push(".partial");
+    let work = PathBuf::from(work);
     let _ = fs::remove_dir_all(&work);
     eprintln!("fetching the library sources of Rust {version} from Debian's {SUITE}");
     let apt = Apt::prepare(&work, &[SUITE])?;

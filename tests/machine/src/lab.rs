@@ -87,11 +87,7 @@ impl Setup {
     /// [`Failure`] when anything does not end with a working device.
     pub fn boot(&self) -> Result<Lab, Failure> {
         let mut lab = self.power_on()?;
-        lab.add_client_device()?;
-        for package in PACKAGES {
-            lab.install(package)?;
-        }
-        lab.expect_no_problems()?;
+        lab.install_all()?;
         Ok(lab)
     }
 }
@@ -131,6 +127,18 @@ impl Lab {
     /// The package is not there, or installing fails.
     pub fn install(&mut self, package: &str) -> Result<(), Failure> {
         self.install_source(&source(package)?)
+    }
+
+    /// Makes the client's device and installs the three packages.
+    ///
+    /// # Errors
+    /// [`Failure`] when anything does not end with a working device.
+    pub fn install_all(&mut self) -> Result<(), Failure> {
+        self.add_client_device()?;
+        for package in PACKAGES {
+            self.install(package)?;
+        }
+        self.expect_no_problems()
     }
 
     /// Installs any package.

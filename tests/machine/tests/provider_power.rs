@@ -5,7 +5,7 @@ mod provider;
 
 use ioat_regs::State;
 use machine::lab::{Failure, Lab};
-use nthost::pnp::system_power::Sleep;
+use nthost::pnp::Sleep;
 use proof::proves;
 use provider::{channel, nothing_left, seen, setup};
 

@@ -6,7 +6,7 @@ use machine::client::{ANY_CHANNEL, Client, Copying};
 use machine::lab::{CLIENT_DEVICE, Failure, Lab, Setup};
 use netdma_ioctl::{
     CONTROL, CONTROL_NULL, CONTROL_RESUME, CONTROL_SUSPEND, COPY, Control, OPEN_CHANNEL, OpenChannel, POLLED,
-    PROVIDERS, Piece, STATISTICS, StatisticsOf, Wire,
+    PROVIDERS, Piece, STATISTICS, StatisticsOf,
 };
 use nthost::memory::user::UserBuffer;
 use proof::proves;
@@ -163,7 +163,9 @@ fn many_requests_under_way_at_once_are_all_finished_and_right() -> Result<(), Fa
 #[test]
 fn a_copy_of_more_descriptors_than_the_ring_holds_is_fed_in_as_room_comes() -> Result<(), Failure> {
     let (mut lab, client) = machine(1)?;
-    let channel = client.open_channel(&mut lab, OpenChannel { ring_size: 64, ..ANY_CHANNEL })?;
+    // Nothing is posted before a flush, so the ring fills up.
+    let wish = OpenChannel { ring_size: 64, pending_limit: 1000, ..ANY_CHANNEL };
+    let channel = client.open_channel(&mut lab, wish)?;
     assert_eq!(channel.ring_size, 64);
     let buffer = lab.buffer(2 << 20)?;
     let bytes: Vec<u8> = (0..2 << 20).map(|at: u32| (at ^ at >> 9) as u8).collect();

@@ -93,11 +93,26 @@ pub struct Script {
     pub pointer_form: bool,
     /// An export to call from within an entry point, with the channel's handle.
     pub reenter: Option<(&'static str, &'static str)>,
+    /// Resume runs all there is before it returns.
+    pub run_on_resume: bool,
+    /// The client frees this channel when it hears of a removal.
+    pub free_on_removal: Option<u64>,
+    /// The client deregisters itself from within its next notice.
+    pub deregister_in_notice: Option<u64>,
 }
 
 impl Default for Script {
     fn default() -> Self {
-        Self { fail: BTreeMap::new(), cpu: 1, synchronous: false, pointer_form: false, reenter: None }
+        Self {
+            fail: BTreeMap::new(),
+            cpu: 1,
+            synchronous: false,
+            pointer_form: false,
+            reenter: None,
+            run_on_resume: false,
+            free_on_removal: None,
+            deregister_in_notice: None,
+        }
     }
 }
 
@@ -113,6 +128,8 @@ struct World {
     notices: Vec<(u64, u32, u32)>,
     driver: u64,
     exports: BTreeMap<String, u64>,
+    /// What a call from within a callback answered.
+    answer: Option<i32>,
 }
 
 thread_local! {
@@ -258,7 +275,13 @@ extern "win64" fn suspend(channel: u64, slot: u64) -> i32 {
 extern "win64" fn resume(channel: u64) -> i32 {
     let status = called("resume", channel, 0, 0);
     if status >= 0 {
-        world(|w| w.channels.get_mut(&channel).expect("an allocated channel").suspended = false);
+        let run = world(|w| {
+            w.channels.get_mut(&channel).expect("an allocated channel").suspended = false;
+            w.script.run_on_resume
+        });
+        if run {
+            kernel(|k| run_channel(k, channel));
+        }
     }
     status
 }
@@ -297,6 +320,17 @@ extern "win64" fn event(client: u64, code: u32, provider: u32) {
     let irql = kernel(Kernel::irql);
     assert_eq!(irql, PASSIVE, "notices come at PASSIVE_LEVEL");
     world(|w| w.notices.push((client, code, provider)));
+    let (free, deregister) = world(|w| {
+        let free = if code == 3 { w.script.free_on_removal.take() } else { None };
+        (free, w.script.deregister_in_notice.take())
+    });
+    if let Some(channel) = free {
+        kernel(|k| call(k, "NetDmaFreeChannel", &[channel]));
+    }
+    if let Some(client) = deregister {
+        let answer = kernel(|k| call(k, "NetDmaDeregisterClient", &[client])) as i32;
+        world(|w| w.answer = Some(answer));
+    }
 }
 
 /// DriverEntry of the test's own driver: it only owns the device objects that stand for engines.
@@ -359,6 +393,11 @@ fn step_channel(k: &Kernel, channel: u64) -> bool {
         k.dma_store(domain, at, word(address, status)).expect("the completion word is memory");
     }
     true
+}
+
+/// Runs one descriptor, for another thread of the machine.
+pub fn step_of(k: &Kernel, channel: u64) -> bool {
+    step_channel(k, channel)
 }
 
 fn run_channel(k: &Kernel, channel: u64) -> usize {
@@ -460,6 +499,11 @@ impl Bench<'_> {
 
     pub fn script(&self, change: impl FnOnce(&mut Script)) {
         world(|w| change(&mut w.script));
+    }
+
+    /// What a call from within a callback answered.
+    pub fn script_answer(&self) -> Option<i32> {
+        world(|w| w.answer.take())
     }
 
     /// The entry point calls since the last question.

@@ -5,4 +5,9 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod channels;
+mod clients;
+mod completion;
+mod control;
+mod power;
 mod registration;

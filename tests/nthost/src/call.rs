@@ -1,6 +1,5 @@
 //! Calls from the kernel into driver code, and the record of who called whom that stack walks follow.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::cpu::Context;
@@ -43,13 +42,12 @@ pub(crate) enum CallKind {
 }
 
 impl CallFrame {
-    pub(crate) fn new(k: &Kernel, kind: CallKind) -> Self {
-        Self { previous: k.current_thread().frames.load(Ordering::Relaxed), kind }
+    pub(crate) fn new(thread: &Thread, kind: CallKind) -> Self {
+        Self { previous: thread.frames.load(Ordering::Relaxed), kind }
     }
 
-    /// Makes this the innermost frame of the current thread until the result is dropped. The frame must not move.
-    pub(crate) fn link(&self, k: &Kernel) -> Linked {
-        let thread = k.current_thread();
+    /// Makes this the innermost frame of `thread`, which runs, until the result is dropped. The frame must not move.
+    pub(crate) fn link<'a>(&self, thread: &'a Thread) -> Linked<'a> {
         thread.frames.store(std::ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
         Linked { thread, previous: self.previous }
     }
@@ -64,12 +62,12 @@ impl CallFrame {
 }
 
 /// Takes the frame out of the thread's chain when dropped.
-pub(crate) struct Linked {
-    thread: Arc<Thread>,
+pub(crate) struct Linked<'a> {
+    thread: &'a Thread,
     previous: *const CallFrame,
 }
 
-impl Drop for Linked {
+impl Drop for Linked<'_> {
     fn drop(&mut self) {
         self.thread.frames.store(self.previous.cast_mut(), Ordering::Relaxed);
     }
@@ -107,25 +105,37 @@ impl Kernel {
     pub fn call(&self, what: &str, target: u64, args: &[u64]) -> u64 {
         guarded::assert_none_open();
         if !self.is_code(target) {
-            self.stop(Fault::new("DriverCode", bugcheck::ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY)
-                .text(format!("{what} is at {target:#x}, which is {}", self.describe_address(target)))
-                .parameter(target, "the routine's address"));
+            self.stop(
+                Fault::new("DriverCode", bugcheck::ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY)
+                    .text(format!("{what} is at {target:#x}, which is {}", self.describe_address(target)))
+                    .parameter(target, "the routine's address"),
+            );
         }
-        let frame = CallFrame::new(self, CallKind::Out { what, target });
-        let linked = frame.link(self);
+        let thread = self.current_thread();
+        let frame = CallFrame::new(&thread, CallKind::Out { what, target });
+        let linked = frame.link(&thread);
         let (irql, locks) = (self.irql(), self.locks_held());
         let result = call_win64(target, args);
         drop(linked);
         let after = self.irql();
         if after != irql {
-            self.stop(Fault::new("IrqlReturn", bugcheck::IRQL_UNEXPECTED_VALUE)
-                .text(format!("{what} ({}) was entered at IRQL {irql} and returned at {after}", self.symbol(target)))
-                .parameter(u64::from(irql), "IRQL at entry")
-                .parameter(u64::from(after), "IRQL at return"));
+            self.stop(
+                Fault::new("IrqlReturn", bugcheck::IRQL_UNEXPECTED_VALUE)
+                    .text(format!(
+                        "{what} ({}) was entered at IRQL {irql} and returned at {after}",
+                        self.symbol(target)
+                    ))
+                    .parameter(u64::from(irql), "IRQL at entry")
+                    .parameter(u64::from(after), "IRQL at return"),
+            );
         }
         if irql >= crate::cpu::irql::DISPATCH && self.locks_held() != locks {
-            self.stop(Fault::new("SpinLockReturn", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                .text(format!("{what} ({}) returned with other spin locks held than at its entry", self.symbol(target))));
+            self.stop(Fault::new("SpinLockReturn", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION).text(
+                format!(
+                    "{what} ({}) returned with other spin locks held than at its entry",
+                    self.symbol(target)
+                ),
+            ));
         }
         result
     }

@@ -16,6 +16,7 @@ pub mod wait;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -32,7 +33,7 @@ pub(crate) use segment::{Context, SAVED};
 #[derive(Debug)]
 pub(crate) struct Cpus {
     pub(crate) list: Vec<Cpu>,
-    pub(crate) threads: Guarded<Vec<Arc<Thread>>>,
+    pub(crate) threads: Guarded<Vec<Rc<Thread>>>,
     /// Threads that could run, in no particular order.
     ready: Guarded<Vec<ThreadId>>,
     pub(crate) waits: Guarded<wait::Waits>,

@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 
 use crate::call::{CallFrame, CallKind};
 use crate::cpu::irql;
+use crate::cpu::thread::Thread;
 use crate::kernel::Kernel;
 use crate::memory::physical::PAGE;
 use crate::memory::space::{Access, Kind};
@@ -134,10 +135,11 @@ pub(crate) fn enter<R>(export: &'static Export, switches: bool, body: impl FnOnc
         eprintln!("nthost: {} called outside a machine", export.name);
         std::process::abort();
     };
-    let frame = CallFrame::new(k, CallKind::Into { export, context: k.cpu().segment.saved() });
-    let _linked = frame.link(k);
+    let thread = k.current_thread();
+    let frame = CallFrame::new(&thread, CallKind::Into { export, context: k.cpu().segment.saved() });
+    let _linked = frame.link(&thread);
     let run = AssertUnwindSafe(|| {
-        k.check_call(export, &frame);
+        k.check_call(export, &thread, &frame);
         if switches {
             k.record(export.name, 0);
             k.switch_point();
@@ -150,8 +152,11 @@ pub(crate) fn enter<R>(export: &'static Export, switches: bool, body: impl FnOnc
     });
     match std::panic::catch_unwind(run) {
         Ok(result) => result,
-        Err(payload) => k.stop(Fault::new("Host", HOST_FAILURE)
-            .text(format!("the host panicked in {}: {}", export.name, panic_text(payload.as_ref())))),
+        Err(payload) => k.stop(Fault::new("Host", HOST_FAILURE).text(format!(
+            "the host panicked in {}: {}",
+            export.name,
+            panic_text(payload.as_ref())
+        ))),
     }
 }
 
@@ -215,13 +220,18 @@ impl Kernel {
     /// When the machine has no memory left for its own code.
     #[must_use]
     pub fn export_address(&self, export: &'static Export) -> u64 {
-        self.loader.thunks.with(|thunks| thunks.get(&self.memory, export.address as u64)).expect("memory for a thunk")
+        self.loader
+            .thunks
+            .with(|thunks| thunks.get(&self.memory, export.address as u64))
+            .expect("memory for a thunk")
     }
 
     /// The function the kernel exports as `name` from `module` (without regard to case), or from any module.
     #[must_use]
     pub fn find_export(&self, module: Option<&str>, name: &str) -> Option<&'static Export> {
-        all().find(|export| export.name == name && module.is_none_or(|module| export.module.eq_ignore_ascii_case(module)))
+        all().find(|export| {
+            export.name == name && module.is_none_or(|module| export.module.eq_ignore_ascii_case(module))
+        })
     }
 
     /// Whether the kernel itself stands for the module (`ntoskrnl.exe`, `WDFLDR.SYS` …).
@@ -230,18 +240,24 @@ impl Kernel {
         all().any(|export| export.module.eq_ignore_ascii_case(module))
     }
 
-    fn check_call(&self, export: &'static Export, frame: &CallFrame) {
+    fn check_call(&self, export: &'static Export, thread: &Thread, frame: &CallFrame) {
         let irql = self.irql();
         if !(export.irql.low..=export.irql.high).contains(&irql) {
-            self.stop(Fault::new("IrqlCheck", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                .text(format!("{} was called at IRQL {irql}; it may be called at {} to {} ({})", export.name,
-                    export.irql.low, export.irql.high, export.source))
-                .parameter(u64::from(irql), "current IRQL")
-                .parameter(u64::from(export.irql.high), "highest allowed IRQL"));
+            self.stop(
+                Fault::new("IrqlCheck", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                    .text(format!(
+                        "{} was called at IRQL {irql}; it may be called at {} to {} ({})",
+                        export.name, export.irql.low, export.irql.high, export.source
+                    ))
+                    .parameter(u64::from(irql), "current IRQL")
+                    .parameter(u64::from(export.irql.high), "highest allowed IRQL"),
+            );
         }
-        if self.current_thread().is_stack_low(frame.stack_pointer()) {
-            self.stop(Fault::new("KernelStack", bugcheck::PANIC_STACK_SWITCH)
-                .text(format!("the kernel stack is used up at the call of {}", export.name)));
+        if thread.is_stack_low(frame.stack_pointer()) {
+            self.stop(
+                Fault::new("KernelStack", bugcheck::PANIC_STACK_SWITCH)
+                    .text(format!("the kernel stack is used up at the call of {}", export.name)),
+            );
         }
     }
 }

@@ -45,7 +45,8 @@ pub(crate) struct Loader {
 
 impl Loader {
     fn image_at(&self, address: u64) -> Option<Arc<Image>> {
-        let find = |images: &mut Vec<Arc<Image>>| images.iter().find(|image| image.contains(address)).cloned();
+        let find =
+            |images: &mut Vec<Arc<Image>>| images.iter().find(|image| image.contains(address)).cloned();
         self.images.try_with(find).flatten()
     }
 

@@ -92,7 +92,10 @@ impl Machine {
     ///
     /// # Panics
     /// With the panic of `work`, which ends the machine too.
-    pub fn run<'scope, R: 'scope>(&mut self, work: impl FnOnce(&Kernel) -> R + 'scope) -> Result<R, Box<Stop>> {
+    pub fn run<'scope, R: 'scope>(
+        &mut self,
+        work: impl FnOnce(&Kernel) -> R + 'scope,
+    ) -> Result<R, Box<Stop>> {
         let slot: Rc<RefCell<Option<R>>> = Rc::default();
         let result = Rc::clone(&slot);
         let body: Box<dyn FnOnce(&Kernel) + 'scope> = Box::new(move |k| {
@@ -101,7 +104,9 @@ impl Machine {
         });
         // SAFETY: the thread runs only inside `drive` below. When this function returns the thread has ended, or the
         // machine has stopped and none of its fibers is entered again: nothing borrowed is used after 'scope.
-        let body = unsafe { std::mem::transmute::<Box<dyn FnOnce(&Kernel) + 'scope>, Box<dyn FnOnce(&Kernel)>>(body) };
+        let body = unsafe {
+            std::mem::transmute::<Box<dyn FnOnce(&Kernel) + 'scope>, Box<dyn FnOnce(&Kernel)>>(body)
+        };
         let kernel = &*self.kernel;
         kernel.enter(|| {
             if let Some(stop) = kernel.stopped.with(|stopped| stopped.clone()) {

@@ -103,7 +103,15 @@ pub(crate) struct Create {
 impl Create {
     /// Zeroed, readable and writable, page aligned, anywhere.
     pub(crate) fn new(kind: Kind, size: u64) -> Self {
-        Self { size, before: 0, placement: Placement::ANYWHERE, access: Access::ReadWrite, fill: 0, kind, made_by: 0 }
+        Self {
+            size,
+            before: 0,
+            placement: Placement::ANYWHERE,
+            access: Access::ReadWrite,
+            fill: 0,
+            kind,
+            made_by: 0,
+        }
     }
 }
 
@@ -123,7 +131,10 @@ impl Kernel {
     /// Frees what [`Kernel::system_allocate`] returned. Later accesses are diagnosed as use after free.
     pub fn system_free(&self, address: u64) {
         let start = address - address % PAGE;
-        assert!(self.memory.destroy(start, self.caller_address()).is_some(), "{address:#x} is no system object");
+        assert!(
+            self.memory.destroy(start, self.caller_address()).is_some(),
+            "{address:#x} is no system object"
+        );
     }
 
     /// The physical address behind `address`, or `None` for memory this machine never handed out (or freed).

@@ -39,7 +39,7 @@ pub(crate) struct Services {
     /// Reference counts of the kernel's own objects.
     pub(crate) objects: Guarded<BTreeMap<u64, objects::Object>>,
     /// Kernel handles and the objects they mean.
-    pub(crate) handles: Guarded<BTreeMap<u64, u64>>,
+    pub(crate) handles: Guarded<BTreeMap<u64, threads::Handle>>,
     pub(crate) work: Guarded<work::Work>,
     pub(crate) adapters: Guarded<dma::Adapters>,
     pub(crate) session: Guarded<etw::Session>,
@@ -48,9 +48,10 @@ pub(crate) struct Services {
 }
 
 /// Every table of exported functions.
-pub(crate) fn tables() -> [&'static [&'static Export]; 17] {
+pub(crate) fn tables() -> [&'static [&'static Export]; 18] {
     [
         dma::EXPORTS,
+        dma::operations::EXPORTS,
         dpcs::EXPORTS,
         etw::EXPORTS,
         events::EXPORTS,
@@ -84,23 +85,39 @@ impl Kernel {
         left.extend(self.work_of(mine));
         left.extend(self.providers_of(mine));
         left.extend(self.mappings_of(mine));
+        left.extend(self.handles_of(mine));
+        left.extend(self.calls_into(mine));
         let threads = self.cpus.threads.with(|threads| threads.clone());
-        let running = |thread: &&std::sync::Arc<crate::cpu::thread::Thread>| {
+        let running = |thread: &&std::rc::Rc<crate::cpu::thread::Thread>| {
             mine(thread.routine.load(Ordering::Relaxed)) && !thread.has_ended()
         };
         left.extend(threads.iter().filter(running).map(|thread| format!("running {}", thread.name)));
         if !left.is_empty() {
-            self.stop(Fault::new("Unload", bugcheck::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS)
-                .text(format!("{} is unloaded and leaves behind: {}", image.name, left.join("; ")))
-                .parameter(left.len() as u64, "things left behind"));
+            self.stop(
+                Fault::new("Unload", bugcheck::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS)
+                    .text(format!("{} is unloaded and leaves behind: {}", image.name, left.join("; ")))
+                    .parameter(left.len() as u64, "things left behind"),
+            );
         }
+    }
+
+    /// DPCs and timers that will call into an image.
+    fn calls_into(&self, image: impl Fn(u64) -> bool) -> Vec<String> {
+        let routine = |dpc: u64| self.read::<u64>(dpc + crate::cpu::dpc::ROUTINE);
+        let queued = self.queued_dpcs().into_iter().filter(|&dpc| image(routine(dpc)));
+        let timers = self.timer_dpcs().into_iter().filter(|&dpc| image(routine(dpc)));
+        let queued = queued.map(|dpc| format!("queued DPC with routine {}", self.symbol(routine(dpc))));
+        queued
+            .chain(timers.map(|dpc| format!("timer set with routine {}", self.symbol(routine(dpc)))))
+            .collect()
     }
 
     /// Contiguous memory, mappings of registers and of MDLs that code in an image has made and not undone.
     fn mappings_of(&self, image: impl Fn(u64) -> bool) -> Vec<String> {
         use crate::memory::space::Kind;
         let regions = self.memory.space.select(|region| {
-            matches!(region.kind, Kind::Contiguous(_) | Kind::Mapping | Kind::Mmio(_)) && image(region.made_by)
+            matches!(region.kind, Kind::Contiguous(_) | Kind::Mapping | Kind::Mmio(_))
+                && image(region.made_by)
         });
         regions.iter().map(|region| self.describe_address(region.used.0)).collect()
     }

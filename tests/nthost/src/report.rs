@@ -67,10 +67,14 @@ impl Kernel {
                     self.walk(Registers::of_call(self, &context), false, &mut frames);
                 }
                 CallKind::Trap { registers } => self.walk(registers, true, &mut frames),
-                CallKind::Out { what, .. } => {
+                CallKind::Out { what, target } => {
                     // SAFETY: the text lives in the frame of `Kernel::call`, which is still active.
                     let what = unsafe { &*what };
-                    frames.push(Frame { address: 0, symbol: format!("(kernel calls {what})"), line: None });
+                    frames.push(Frame {
+                        address: target,
+                        symbol: format!("(kernel calls {what})"),
+                        line: None,
+                    });
                 }
             }
         }
@@ -113,7 +117,8 @@ impl Kernel {
                 Run::Running(cpu) => format!("running on cpu {cpu}"),
                 Run::Waiting => {
                     let objects = self.waited_objects(thread.id);
-                    let objects: Vec<_> = objects.iter().map(|&object| self.describe_address(object)).collect();
+                    let objects: Vec<_> =
+                        objects.iter().map(|&object| self.describe_address(object)).collect();
                     format!("waits for {}", objects.join(", "))
                 }
             };
@@ -132,7 +137,8 @@ impl Kernel {
             return self.describe_region(&region, address);
         }
         let threads = self.cpus.threads.try_with(|threads| threads.clone()).unwrap_or_default();
-        if let Some(thread) = threads.iter().find(|thread| thread.is_on_stack(address)) {
+        if let Some(thread) = threads.iter().find(|thread| thread.is_on_stack(address) && !thread.has_ended())
+        {
             return format!("{address:#x} on the stack of thread {} ({})", thread.id.0, thread.name);
         }
         if self.memory.space.contains(address) {
@@ -162,7 +168,11 @@ impl Kernel {
         } else {
             format!("{what} + {:#x}", address - first)
         };
-        let made = if region.made_by == 0 { String::new() } else { format!(", made by {}", self.symbol(region.made_by)) };
+        let made = if region.made_by == 0 {
+            String::new()
+        } else {
+            format!(", made by {}", self.symbol(region.made_by))
+        };
         let freed = match region.freed_by {
             None => String::new(),
             Some(0) => ", freed".to_owned(),
@@ -173,23 +183,29 @@ impl Kernel {
 
     /// Stops the machine when memory about to go away holds something the kernel still uses.
     pub(crate) fn check_nothing_live_in(&self, start: u64, end: u64, what: &str) {
-        use crate::stop::bugcheck::{TIMER_OR_DPC_INVALID, DRIVER_VERIFIER_DETECTED_VIOLATION};
+        use crate::stop::bugcheck::{DRIVER_VERIFIER_DETECTED_VIOLATION, TIMER_OR_DPC_INVALID};
         let live = [
             (self.dpcs_in(start, end), "a queued DPC", TIMER_OR_DPC_INVALID),
             (self.timers_in(start, end), "a timer that is set", TIMER_OR_DPC_INVALID),
-            (self.waited_in(start, end), "an object that a thread waits for", DRIVER_VERIFIER_DETECTED_VIOLATION),
+            (
+                self.waited_in(start, end),
+                "an object that a thread waits for",
+                DRIVER_VERIFIER_DETECTED_VIOLATION,
+            ),
             (self.locks_in(start, end), "a held spin lock", DRIVER_VERIFIER_DETECTED_VIOLATION),
             (self.holders_in(start, end), "a held lock", DRIVER_VERIFIER_DETECTED_VIOLATION),
             (self.locked_in(start, end), "pages locked by an MDL", DRIVER_VERIFIER_DETECTED_VIOLATION),
         ];
         for (found, object, check) in live {
             if let Some(object_address) = found {
-                self.stop(Fault::new("LiveObject", check)
-                    .text(format!("{what} at {start:#x} contains {object} at {object_address:#x}"))
-                    .parameter(0, "object found in memory that goes away")
-                    .parameter(object_address, "the object")
-                    .parameter(start, "start of the memory")
-                    .parameter(end, "end of the memory"));
+                self.stop(
+                    Fault::new("LiveObject", check)
+                        .text(format!("{what} at {start:#x} contains {object} at {object_address:#x}"))
+                        .parameter(0, "object found in memory that goes away")
+                        .parameter(object_address, "the object")
+                        .parameter(start, "start of the memory")
+                        .parameter(end, "end of the memory"),
+                );
             }
         }
     }

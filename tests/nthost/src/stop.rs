@@ -207,8 +207,15 @@ impl fmt::Display for Stop {
         for (number, parameter) in self.parameters.iter().enumerate() {
             writeln!(f, "    {}: {:#018x}  {}", number + 1, parameter.value, parameter.meaning)?;
         }
-        writeln!(f, "    cpu {} at IRQL {}, thread {}, {} us after power-on, seed {}",
-            self.cpu, self.irql, self.thread, self.time / 1000, self.seed)?;
+        writeln!(
+            f,
+            "    cpu {} at IRQL {}, thread {}, {} us after power-on, seed {}",
+            self.cpu,
+            self.irql,
+            self.thread,
+            self.time / 1000,
+            self.seed
+        )?;
         section(f, "stack", &self.stack)?;
         if !self.locks.is_empty() {
             writeln!(f, "  spin locks held")?;

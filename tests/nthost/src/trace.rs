@@ -29,8 +29,12 @@ pub struct Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, time, cpu, irql, thread, what, value } = self;
-        write!(f, "#{number:<7} {:>10}.{:03} us  cpu {cpu} irql {irql:>2} thread {thread:<3} {what} {value:#x}",
-            time / 1000, time % 1000)
+        write!(
+            f,
+            "#{number:<7} {:>10}.{:03} us  cpu {cpu} irql {irql:>2} thread {thread:<3} {what} {value:#x}",
+            time / 1000,
+            time % 1000
+        )
     }
 }
 

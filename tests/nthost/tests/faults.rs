@@ -2,9 +2,9 @@
 
 mod support;
 
-use std::cell::{Cell, RefCell};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use nthost::memory::mmio::Mmio;
 use nthost::{Kernel, Machine, Stop};
@@ -65,13 +65,21 @@ fn gs_leads_to_the_processor_and_the_current_thread() {
 
 /// Sixty-four bytes of registers, and the accesses made to them.
 struct Registers {
-    bytes: RefCell<[u8; 64]>,
-    accesses: RefCell<Vec<(char, u64, u8)>>,
+    bytes: Mutex<[u8; 64]>,
+    accesses: Mutex<Vec<(char, u64, u8)>>,
 }
 
-impl Default for Registers {
-    fn default() -> Self {
-        Self { bytes: RefCell::new([0; 64]), accesses: RefCell::default() }
+impl Registers {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { bytes: Mutex::new([0; 64]), accesses: Mutex::default() })
+    }
+
+    fn bytes(&self) -> MutexGuard<'_, [u8; 64]> {
+        self.bytes.lock().expect("no access panics")
+    }
+
+    fn note(&self, kind: char, offset: u64, width: u8) {
+        self.accesses.lock().expect("no access panics").push((kind, offset, width));
     }
 }
 
@@ -81,16 +89,18 @@ impl Mmio for Registers {
     }
 
     fn read(&self, _k: &Kernel, offset: u64, width: u8) -> u64 {
-        self.accesses.borrow_mut().push(('r', offset, width));
-        let bytes = self.bytes.borrow();
+        self.note('r', offset, width);
         let at = offset as usize;
-        bytes[at..at + usize::from(width)].iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
+        self.bytes()[at..at + usize::from(width)]
+            .iter()
+            .rev()
+            .fold(0, |value, &byte| value << 8 | u64::from(byte))
     }
 
     fn write(&self, _k: &Kernel, offset: u64, width: u8, value: u64) {
-        self.accesses.borrow_mut().push(('w', offset, width));
+        self.note('w', offset, width);
         let at = offset as usize;
-        self.bytes.borrow_mut()[at..at + usize::from(width)].copy_from_slice(&value.to_le_bytes()[..usize::from(width)]);
+        self.bytes()[at..at + usize::from(width)].copy_from_slice(&value.to_le_bytes()[..usize::from(width)]);
     }
 }
 
@@ -142,8 +152,20 @@ const FLAGS: u64 = 0x8C5;
 
 #[test]
 fn a_trapped_access_does_what_the_processor_does_with_memory() {
-    let patterns = [0, 1, 5, 0x80, 0xFF, 0x8000, 0x7FFF_FFFF, 0x8000_0000, u64::MAX, 0x8000_0000_0000_0000, 0x1122_3344_8566_77F8];
-    let registers = Arc::new(Registers::default());
+    let patterns = [
+        0,
+        1,
+        5,
+        0x80,
+        0xFF,
+        0x8000,
+        0x7FFF_FFFF,
+        0x8000_0000,
+        u64::MAX,
+        0x8000_0000_0000_0000,
+        0x1122_3344_8566_77F8,
+    ];
+    let registers = Registers::new();
     let mut machine = Machine::builder().cpus(1).memory(16 << 20).build().expect("a machine");
     machine
         .run(|k| {
@@ -153,7 +175,11 @@ fn a_trapped_access_does_what_the_processor_does_with_memory() {
             let result = k.system_allocate(16, "result");
             for (number, (name, form)) in FORMS.iter().enumerate() {
                 // The form; then flags and rdx are stored where r8 points.
-                let code = Code::default().raw(form).raw(&[0x9C, 0x41, 0x8F, 0x00]).raw(&[0x49, 0x89, 0x50, 0x08]).ret();
+                let code = Code::default()
+                    .raw(form)
+                    .raw(&[0x9C, 0x41, 0x8F, 0x00])
+                    .raw(&[0x49, 0x89, 0x50, 0x08])
+                    .ret();
                 let file = format!("form{number}.sys");
                 let folder = Folder::default().with(&file, &Image::code(code));
                 let id = k.load_image(Path::new(&file), &folder).expect("it loads");
@@ -165,7 +191,7 @@ fn a_trapped_access_does_what_the_processor_does_with_memory() {
                         };
                         k.write(memory + 8, there);
                         let expected = outcome(memory);
-                        registers.bytes.borrow_mut()[8..16].copy_from_slice(&there.to_le_bytes());
+                        registers.bytes()[8..16].copy_from_slice(&there.to_le_bytes());
                         let found = outcome(device);
                         let case = format!("{name} with {there:#x} there and {operand:#x} in rdx");
                         // mov leaves the flags as they came in, which is not part of the case.
@@ -174,7 +200,8 @@ fn a_trapped_access_does_what_the_processor_does_with_memory() {
                         } else {
                             assert_eq!(found, expected, "{case}");
                         }
-                        let there_now = u64::from_le_bytes(registers.bytes.borrow()[8..16].try_into().expect("eight bytes"));
+                        let there_now =
+                            u64::from_le_bytes(registers.bytes()[8..16].try_into().expect("eight bytes"));
                         assert_eq!(there_now, k.read::<u64>(memory + 8), "{case}");
                     }
                 }
@@ -187,7 +214,7 @@ fn a_trapped_access_does_what_the_processor_does_with_memory() {
 
 #[test]
 fn an_access_reaches_the_device_once_with_its_offset_and_width() {
-    let registers = Arc::new(Registers::default());
+    let registers = Registers::new();
     let code = Code::default().raw(&[0x66, 0x8B, 0x51, 8]).raw(&[0x48, 0x89, 0x51, 0x20]).ret(); // mov dx,[rcx+8]; mov [rcx+32],rdx
     let folder = Folder::default().with("test.sys", &Image::code(code));
     let mut machine = Machine::builder().cpus(1).memory(16 << 20).build().expect("a machine");
@@ -198,7 +225,7 @@ fn an_access_reaches_the_device_once_with_its_offset_and_width() {
             call(k, &folder, &[device]);
         })
         .unwrap_or_else(|stop| panic!("{stop}"));
-    assert_eq!(*registers.accesses.borrow(), [('r', 8, 2), ('w', 32, 8)]);
+    assert_eq!(*registers.accesses.lock().expect("no access panics"), [('r', 8, 2), ('w', 32, 8)]);
 }
 
 #[test]
@@ -208,7 +235,7 @@ fn a_device_that_is_gone_reads_as_ones() {
     let mut machine = Machine::builder().cpus(1).memory(16 << 20).build().expect("a machine");
     let value = machine
         .run(|k| {
-            k.map_mmio(WINDOW, 64, Arc::new(Registers::default()));
+            k.map_mmio(WINDOW, 64, Registers::new());
             let device = k.call_export("MmMapIoSpaceEx", &[WINDOW, 64, 0x204]);
             k.unmap_mmio(WINDOW);
             call(k, &folder, &[device])
@@ -224,7 +251,7 @@ fn registers_used_after_they_were_unmapped_stop_the_machine() {
     let mut machine = Machine::builder().cpus(1).memory(16 << 20).build().expect("a machine");
     let stop = machine
         .run(|k| {
-            k.map_mmio(WINDOW, 64, Arc::new(Registers::default()));
+            k.map_mmio(WINDOW, 64, Registers::new());
             let device = k.call_export("MmMapIoSpaceEx", &[WINDOW, 64, 0x204]);
             k.call_export("MmUnmapIoSpace", &[device, 64]);
             call(k, &folder, &[device]);
@@ -241,7 +268,7 @@ fn a_wide_access_to_registers_stops_the_machine() {
     let mut machine = Machine::builder().cpus(1).memory(16 << 20).build().expect("a machine");
     let stop = machine
         .run(|k| {
-            k.map_mmio(WINDOW, 64, Arc::new(Registers::default()));
+            k.map_mmio(WINDOW, 64, Registers::new());
             let device = k.call_export("MmMapIoSpaceEx", &[WINDOW, 64, 0x204]);
             call(k, &folder, &[device]);
         })
@@ -272,14 +299,17 @@ fn a_null_pointer_read_by_a_driver_is_told_with_its_place() {
 #[test]
 fn a_device_step_happens_between_two_accesses_of_a_driver() {
     /// Counts its steps.
-    struct Counter(Cell<u32>);
+    struct Counter(AtomicU32);
     impl nthost::Device for Counter {
         fn step(&self, _k: &Kernel) -> nthost::pci::Progress {
-            self.0.set(self.0.get() + 1);
-            if self.0.get() < 3 { nthost::pci::Progress::Worked } else { nthost::pci::Progress::Idle }
+            if self.0.fetch_add(1, Ordering::Relaxed) < 2 {
+                nthost::pci::Progress::Worked
+            } else {
+                nthost::pci::Progress::Idle
+            }
         }
     }
-    let counter = Arc::new(Counter(Cell::new(0)));
+    let counter = Arc::new(Counter(AtomicU32::new(0)));
     let mut machine = Machine::builder().cpus(1).memory(16 << 20).build().expect("a machine");
     machine
         .run(|k| {
@@ -287,5 +317,5 @@ fn a_device_step_happens_between_two_accesses_of_a_driver() {
             k.call_export("KeStallExecutionProcessor", &[10]);
         })
         .expect("no stop");
-    assert_eq!(counter.0.get(), 3);
+    assert_eq!(counter.0.load(Ordering::Relaxed), 3);
 }

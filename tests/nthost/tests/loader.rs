@@ -75,7 +75,10 @@ fn an_unknown_import_names_image_module_and_function() {
     let image = small().import("ntoskrnl.exe", &["KeSetEvent", "KeNeverHeardOf"]);
     let error = load_error(image.build());
     assert_eq!(error.missing_import(), Some((Path::new("test.sys"), "KeNeverHeardOf")));
-    assert_eq!(error.to_string(), "test.sys: imports KeNeverHeardOf from ntoskrnl.exe, which does not export it");
+    assert_eq!(
+        error.to_string(),
+        "test.sys: imports KeNeverHeardOf from ntoskrnl.exe, which does not export it"
+    );
 }
 
 #[test]
@@ -90,7 +93,10 @@ fn a_file_that_is_no_image_or_ends_early_is_refused() {
     assert_eq!(malformed(Vec::new()), Malformed::NotAnImage);
     for length in [0x20, 0x44, 0x60, 0x120, 0x1A0] {
         let reason = malformed(small().build()[..length].to_vec());
-        assert!(matches!(reason, Malformed::Truncated { .. } | Malformed::Checksum { .. }), "{length}: {reason}");
+        assert!(
+            matches!(reason, Malformed::Truncated { .. } | Malformed::Checksum { .. }),
+            "{length}: {reason}"
+        );
     }
 }
 
@@ -134,7 +140,8 @@ fn a_section_that_is_written_and_executed_is_refused() {
 #[test]
 fn code_cannot_be_written_and_data_cannot_be_executed() {
     // lea rcx, [rip-7]; mov [rcx], al
-    let writes = Image::code(Code::default().raw(&[0x48, 0x8D, 0x0D, 0xF9, 0xFF, 0xFF, 0xFF, 0x88, 0x01]).ret());
+    let writes =
+        Image::code(Code::default().raw(&[0x48, 0x8D, 0x0D, 0xF9, 0xFF, 0xFF, 0xFF, 0x88, 0x01]).ret());
     let stop = execute(&writes, &[]).expect_err("a stop");
     assert_eq!(stop.name, "ATTEMPTED_WRITE_TO_READONLY_MEMORY", "{stop}");
     assert_eq!(stop.stack[0].symbol, "test.sys+0x1007", "{stop}");
@@ -191,11 +198,15 @@ fn an_export_driver_is_initialised_once_and_its_entry_point_never_called() {
 
 #[test]
 fn an_export_driver_whose_initialisation_fails_stops_its_importer_from_loading() {
-    let folder =
-        Folder::default().with("export.sys", &export_driver(0xC000_0001, 0)).with("one.sys", &user_of_export());
+    let folder = Folder::default()
+        .with("export.sys", &export_driver(0xC000_0001, 0))
+        .with("one.sys", &user_of_export());
     run(|k| {
         let error = k.load_image(Path::new("one.sys"), &folder).expect_err("it does not load");
-        assert!(matches!(error, LoadError::DllInitialize { status, .. } if status as u32 == 0xC000_0001), "{error}");
+        assert!(
+            matches!(error, LoadError::DllInitialize { status, .. } if status as u32 == 0xC000_0001),
+            "{error}"
+        );
         assert!(k.images().is_empty(), "nothing stays loaded");
     });
 }
@@ -203,7 +214,8 @@ fn an_export_driver_whose_initialisation_fails_stops_its_importer_from_loading()
 #[test]
 fn an_export_driver_that_refuses_to_leave_stays_and_serves_the_next_importer() {
     let busy = 0x8000_0011; // STATUS_DEVICE_BUSY
-    let folder = Folder::default().with("export.sys", &export_driver(0, busy)).with("one.sys", &user_of_export());
+    let folder =
+        Folder::default().with("export.sys", &export_driver(0, busy)).with("one.sys", &user_of_export());
     run(|k| {
         let one = k.load_image(Path::new("one.sys"), &folder).expect("it loads");
         k.unload_image(one).expect("the importer itself leaves");

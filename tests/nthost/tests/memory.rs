@@ -28,7 +28,7 @@ fn pool_is_zeroed_and_page_sized_blocks_start_at_a_page() {
             for size in [1, 15, 16, 100, 4000, 4096, 5000] {
                 let block = pool(k, size);
                 assert_eq!(block % 16, 0);
-                assert!(size < 4096 || block % 4096 == 0);
+                assert!(size < 4096 || block.is_multiple_of(4096));
                 assert!(k.bytes(block, size as usize).iter().all(|&byte| byte == 0));
                 k.call_export("ExFreePool", &[block]);
             }

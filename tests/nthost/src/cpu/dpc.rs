@@ -56,7 +56,9 @@ impl Kernel {
         self.write(dpc + ARGUMENT2, argument2);
         self.write(dpc + DATA, u64::from(cpu) + 1);
         let front = self.read::<u8>(dpc + IMPORTANCE) >= HIGH_IMPORTANCE;
-        self.cpus.list[cpu as usize].dpcs.with(|dpcs| if front { dpcs.push_front(dpc) } else { dpcs.push_back(dpc) });
+        self.cpus.list[cpu as usize]
+            .dpcs
+            .with(|dpcs| if front { dpcs.push_front(dpc) } else { dpcs.push_back(dpc) });
         self.record("DPC queued on cpu", u64::from(cpu));
         true
     }
@@ -93,7 +95,7 @@ impl Kernel {
 
     /// Waits until every DPC that is queued or running now has returned.
     pub(crate) fn flush_dpcs(&self) {
-        let before: Vec<u64> = self.cpus.list.iter().flat_map(|cpu| cpu.dpcs.with(|dpcs| Vec::from(dpcs.clone()))).collect();
+        let before = self.queued_dpcs();
         let running = || self.cpus.list.iter().any(|cpu| cpu.running_dpc.load(Ordering::Relaxed) != 0);
         let queued = |dpc: &u64| self.cpus.list.iter().any(|cpu| cpu.dpcs.with(|dpcs| dpcs.contains(dpc)));
         while running() || before.iter().any(queued) {
@@ -102,9 +104,13 @@ impl Kernel {
         }
     }
 
+    /// All DPCs that are queued on some processor.
+    pub(crate) fn queued_dpcs(&self) -> Vec<u64> {
+        self.cpus.list.iter().flat_map(|cpu| cpu.dpcs.with(|dpcs| Vec::from(dpcs.clone()))).collect()
+    }
+
     /// The queued DPCs whose object lies in a range of addresses.
     pub(crate) fn dpcs_in(&self, start: u64, end: u64) -> Option<u64> {
-        let queued = self.cpus.list.iter().flat_map(|cpu| cpu.dpcs.with(|dpcs| Vec::from(dpcs.clone())));
-        queued.into_iter().find(|dpc| (start..end).contains(dpc))
+        self.queued_dpcs().into_iter().find(|dpc| (start..end).contains(dpc))
     }
 }

@@ -1,7 +1,7 @@
 //! Device interrupts: connected service routines, and edges that wait for a processor's IRQL to let them in.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use super::irql::{DEVICE_HIGHEST, DEVICE_LOWEST};
 use crate::kernel::Kernel;
@@ -14,7 +14,7 @@ pub struct InterruptId(u32);
 /// Handles an interrupt and says whether it was the device's.
 pub type Service = Box<dyn Fn(&Kernel) -> bool>;
 
-pub(crate) struct Interrupts(pub(crate) BTreeMap<InterruptId, Arc<Interrupt>>, pub(crate) u32);
+pub(crate) struct Interrupts(pub(crate) BTreeMap<InterruptId, Rc<Interrupt>>, pub(crate) u32);
 
 pub(crate) struct Interrupt {
     name: String,
@@ -35,7 +35,7 @@ impl Kernel {
     /// When `irql` is no device level.
     pub fn connect_interrupt(&self, name: impl Into<String>, irql: u8, service: Service) -> InterruptId {
         assert!((DEVICE_LOWEST..=DEVICE_HIGHEST).contains(&irql), "an interrupt at IRQL {irql}");
-        let interrupt = Arc::new(Interrupt { name: name.into(), irql, service });
+        let interrupt = Rc::new(Interrupt { name: name.into(), irql, service });
         self.cpus.interrupts.with(|interrupts| {
             let id = InterruptId(interrupts.1);
             interrupts.1 += 1;
@@ -51,7 +51,7 @@ impl Kernel {
             cpu.pending.with(|pending| pending.retain(|&other| other != id));
         }
         let Some(interrupt) = interrupt else { return };
-        while Arc::strong_count(&interrupt) > 1 {
+        while Rc::strong_count(&interrupt) > 1 {
             self.pass_time(100);
             self.give_way();
         }
@@ -70,28 +70,33 @@ impl Kernel {
     }
 
     /// The highest pending interrupt above `irql`.
-    pub(super) fn take_interrupt(&self, irql: u8) -> Option<Arc<Interrupt>> {
+    pub(super) fn take_interrupt(&self, irql: u8) -> Option<Rc<Interrupt>> {
         let pending = self.cpu().pending.with(|pending| pending.clone());
         if pending.is_empty() {
             return None;
         }
         let (id, interrupt) = self.cpus.interrupts.with(|interrupts| {
-            let connected = pending.iter().filter_map(|id| Some((*id, Arc::clone(interrupts.0.get(id)?))));
-            connected.filter(|(_, interrupt)| interrupt.irql > irql).max_by_key(|(_, interrupt)| interrupt.irql)
+            let connected = pending.iter().filter_map(|id| Some((*id, Rc::clone(interrupts.0.get(id)?))));
+            connected
+                .filter(|(_, interrupt)| interrupt.irql > irql)
+                .max_by_key(|(_, interrupt)| interrupt.irql)
         })?;
         self.cpu().pending.with(|pending| pending.retain(|&other| other != id));
         Some(interrupt)
     }
 
-    pub(super) fn run_interrupt(&self, interrupt: Arc<Interrupt>) {
+    pub(super) fn run_interrupt(&self, interrupt: Rc<Interrupt>) {
         let old = self.irql();
         self.set_irql(interrupt.irql);
         self.record(format!("interrupt {}", interrupt.name), u64::from(interrupt.irql));
         let ours = (interrupt.service)(self);
         if self.irql() != interrupt.irql {
-            self.stop(Fault::new("IrqlReturn", bugcheck::IRQL_UNEXPECTED_VALUE)
-                .text(format!("the service routine of {} entered at IRQL {} and returned at {}", interrupt.name,
-                    interrupt.irql, self.irql())));
+            self.stop(Fault::new("IrqlReturn", bugcheck::IRQL_UNEXPECTED_VALUE).text(format!(
+                "the service routine of {} entered at IRQL {} and returned at {}",
+                interrupt.name,
+                interrupt.irql,
+                self.irql()
+            )));
         }
         if !ours {
             self.record(format!("interrupt {} not claimed", interrupt.name), 0);

@@ -33,10 +33,12 @@ impl Kernel {
     pub fn raise_irql(&self, new: u8) -> u8 {
         let old = self.irql();
         if new < old || new > HIGH {
-            self.stop(Fault::new("IrqlKeRaiseLower", bugcheck::IRQL_NOT_GREATER_OR_EQUAL)
-                .text(format!("the IRQL is raised from {old} to {new}"))
-                .parameter(u64::from(old), "current IRQL")
-                .parameter(u64::from(new), "requested IRQL"));
+            self.stop(
+                Fault::new("IrqlKeRaiseLower", bugcheck::IRQL_NOT_GREATER_OR_EQUAL)
+                    .text(format!("the IRQL is raised from {old} to {new}"))
+                    .parameter(u64::from(old), "current IRQL")
+                    .parameter(u64::from(new), "requested IRQL"),
+            );
         }
         self.set_irql(new);
         old
@@ -46,10 +48,12 @@ impl Kernel {
     pub fn lower_irql(&self, new: u8) {
         let old = self.irql();
         if new > old {
-            self.stop(Fault::new("IrqlKeRaiseLower", bugcheck::IRQL_NOT_LESS_OR_EQUAL)
-                .text(format!("the IRQL is lowered from {old} to {new}"))
-                .parameter(u64::from(old), "current IRQL")
-                .parameter(u64::from(new), "requested IRQL"));
+            self.stop(
+                Fault::new("IrqlKeRaiseLower", bugcheck::IRQL_NOT_LESS_OR_EQUAL)
+                    .text(format!("the IRQL is lowered from {old} to {new}"))
+                    .parameter(u64::from(old), "current IRQL")
+                    .parameter(u64::from(new), "requested IRQL"),
+            );
         }
         if new < DISPATCH && old >= DISPATCH {
             self.check_lowering(new);

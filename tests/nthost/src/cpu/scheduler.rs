@@ -102,8 +102,13 @@ impl Kernel {
 
     fn ready_for(&self, cpu: u32) -> Vec<ThreadId> {
         let ready = self.cpus.ready.with(|ready| ready.clone());
-        let mut able: Vec<_> =
-            ready.into_iter().filter(|&id| self.thread(id).affinity.with(|mask| *mask >> cpu & 1 == 1)).collect();
+        if ready.is_empty() {
+            return ready;
+        }
+        let mut able: Vec<_> = ready
+            .into_iter()
+            .filter(|&id| self.thread(id).affinity.with(|mask| *mask >> cpu & 1 == 1))
+            .collect();
         able.sort_unstable();
         able
     }

@@ -80,7 +80,10 @@ impl Kernel {
                 let attached = devices.get_mut(index)?;
                 let due = attached.due.is_some_and(|due| due <= now);
                 // While it is stepped nobody else steps it; a register write during the step wakes it again.
-                Some(due.then(|| (attached.device.clone(), attached.due.take())).and_then(|(device, _)| device))
+                Some(
+                    due.then(|| (attached.device.clone(), attached.due.take()))
+                        .and_then(|(device, _)| device),
+                )
             })
         };
         let mut index = 0;

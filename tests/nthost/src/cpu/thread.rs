@@ -1,7 +1,7 @@
 //! Threads: fibers with a name, a kernel object and a state.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
 use corosensei::stack::{DefaultStack, Stack};
@@ -150,7 +150,7 @@ impl Kernel {
             }
             kernel.finish_thread(&thread);
         });
-        let thread = Arc::new(Thread {
+        let thread = Rc::new(Thread {
             id,
             name,
             object,
@@ -179,17 +179,17 @@ impl Kernel {
     }
 
     /// The thread of `id`.
-    pub(crate) fn thread(&self, id: ThreadId) -> Arc<Thread> {
-        self.cpus.threads.with(|threads| Arc::clone(&threads[id.0 as usize]))
+    pub(crate) fn thread(&self, id: ThreadId) -> Rc<Thread> {
+        self.cpus.threads.with(|threads| Rc::clone(&threads[id.0 as usize]))
     }
 
     /// The thread that runs on this processor.
-    pub(crate) fn current_thread(&self) -> Arc<Thread> {
+    pub(crate) fn current_thread(&self) -> Rc<Thread> {
         self.thread(ThreadId(self.current_thread_id()))
     }
 
     /// The thread whose kernel object is at `object`.
-    pub(crate) fn thread_of_object(&self, object: u64) -> Option<Arc<Thread>> {
+    pub(crate) fn thread_of_object(&self, object: u64) -> Option<Rc<Thread>> {
         self.cpus.threads.with(|threads| threads.iter().find(|thread| thread.object == object).cloned())
     }
 }

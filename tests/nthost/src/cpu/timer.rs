@@ -133,6 +133,15 @@ impl Kernel {
         POWER_ON + self.now() / TICK
     }
 
+    /// The DPCs of all timers that are set.
+    pub(crate) fn timer_dpcs(&self) -> Vec<u64> {
+        let timers: Vec<u64> = self.cpus.timers.with(|timers| {
+            let set = timers.deadlines.values();
+            set.filter_map(|due| if let Due::Timer(timer) = due { Some(*timer) } else { None }).collect()
+        });
+        timers.into_iter().map(|timer| self.read(timer + DPC)).filter(|&dpc| dpc != 0).collect()
+    }
+
     /// A timer that is set and whose object lies in a range of addresses.
     pub(crate) fn timers_in(&self, start: u64, end: u64) -> Option<u64> {
         self.cpus.timers.with(|timers| {

@@ -66,14 +66,17 @@ impl Kernel {
         }
         self.check_may_wait();
         let id = thread.id;
-        self.cpus.waits.with(|waits| waits.0.push(Wait { thread: id, objects: objects.to_vec(), all, result: None }));
+        self.cpus
+            .waits
+            .with(|waits| waits.0.push(Wait { thread: id, objects: objects.to_vec(), all, result: None }));
         if let Some(timeout) = timeout {
             self.wake_at(self.time_of(timeout), id);
         }
         self.block(&thread);
         self.forget_wake(id);
         self.cpus.waits.with(|waits| {
-            let position = waits.0.iter().position(|wait| wait.thread == id).expect("the wait that was entered");
+            let position =
+                waits.0.iter().position(|wait| wait.thread == id).expect("the wait that was entered");
             waits.0.remove(position).result.expect("a thread wakes when its wait is over")
         })
     }
@@ -92,12 +95,14 @@ impl Kernel {
     fn check_may_wait(&self) {
         let irql = self.irql();
         if irql >= DISPATCH {
-            self.stop(Fault::new("IrqlKeDispatchLte", bugcheck::IRQL_NOT_LESS_OR_EQUAL)
-                .text(format!("a thread would have to wait at IRQL {irql}"))
-                .parameter(0, "")
-                .parameter(u64::from(irql), "IRQL at the time of the wait")
-                .parameter(0, "")
-                .parameter(0, ""));
+            self.stop(
+                Fault::new("IrqlKeDispatchLte", bugcheck::IRQL_NOT_LESS_OR_EQUAL)
+                    .text(format!("a thread would have to wait at IRQL {irql}"))
+                    .parameter(0, "")
+                    .parameter(u64::from(irql), "IRQL at the time of the wait")
+                    .parameter(0, "")
+                    .parameter(0, ""),
+            );
         }
         if self.is_idle_thread(ThreadId(self.current_thread_id())) {
             self.stop(Fault::new("Host", MACHINE_HUNG).text("the idle thread would have to wait"));
@@ -127,7 +132,8 @@ impl Kernel {
     }
 
     fn is_free_for(&self, object: u64, thread: &Thread) -> bool {
-        self.signal_state(object) > 0 || (self.read::<u8>(object) & 0x7F == MUTANT && self.mutant_owner(object) == thread.object)
+        self.signal_state(object) > 0
+            || (self.read::<u8>(object) & 0x7F == MUTANT && self.mutant_owner(object) == thread.object)
     }
 
     /// The owner of a `KMUTANT` (OwnerThread at 0x28).
@@ -151,7 +157,12 @@ impl Kernel {
 
     fn release_waiters(&self, object: u64) {
         let candidates: Vec<Wait> = self.cpus.waits.with(|waits| {
-            waits.0.iter().filter(|wait| wait.result.is_none() && wait.objects.contains(&object)).cloned().collect()
+            waits
+                .0
+                .iter()
+                .filter(|wait| wait.result.is_none() && wait.objects.contains(&object))
+                .cloned()
+                .collect()
         });
         for wait in candidates {
             let thread = self.thread(wait.thread);
@@ -178,7 +189,9 @@ impl Kernel {
 
     /// What a waiting thread waits for.
     pub(crate) fn waited_objects(&self, thread: ThreadId) -> Vec<u64> {
-        let find = |waits: &mut Waits| waits.0.iter().find(|wait| wait.thread == thread).map(|wait| wait.objects.clone());
+        let find = |waits: &mut Waits| {
+            waits.0.iter().find(|wait| wait.thread == thread).map(|wait| wait.objects.clone())
+        };
         self.cpus.waits.try_with(find).flatten().unwrap_or_default()
     }
 

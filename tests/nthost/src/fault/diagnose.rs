@@ -16,7 +16,11 @@ impl Kernel {
             libc::SIGSEGV | libc::SIGBUS => self.access_fault(trap),
             libc::SIGFPE => exception(0xC000_0094, "an integer division by zero or overflow", trap.rip()),
             libc::SIGTRAP => exception(0x8000_0003, "a breakpoint", trap.rip()),
-            _ => exception(0xC000_001D, "an instruction that does not exist (a panic or an abort ends in one)", trap.rip()),
+            _ => exception(
+                0xC000_001D,
+                "an instruction that does not exist (a panic or an abort ends in one)",
+                trap.rip(),
+            ),
         };
         let in_image = self.image_of(trap.rip()).is_some();
         self.stop_at(fault, in_image.then(|| trap.registers()));
@@ -36,9 +40,11 @@ impl Kernel {
         let address = trap.address;
         let ours = self.memory.space.contains(address) || address < 0x10000;
         let known_caller = !matches!(self.crossings().first(), None | Some(CallKind::Out { .. }));
-        if !in_image && !(ours && known_caller) && self.image_of(self.caller_address()).is_none() {
-            return Fault::new("Host", HOST_FAILURE)
-                .text(format!("the host's own code at {rip:#x} accessed {}", self.describe_address(address)));
+        if !(in_image || ours && known_caller) && self.image_of(self.caller_address()).is_none() {
+            return Fault::new("Host", HOST_FAILURE).text(format!(
+                "the host's own code at {rip:#x} accessed {}",
+                self.describe_address(address)
+            ));
         }
         let access = if trap.is_write() { "written" } else { "read" };
         let (rule, check) = self.classify(trap, address);
@@ -54,15 +60,25 @@ impl Kernel {
     fn privileged(&self, trap: &Trap<'_>) -> Option<Fault> {
         let instruction = self.decode(trap.rip())?;
         match instruction.mnemonic() {
-            Mnemonic::Int if instruction.immediate8() == 0x29 => {
-                Some(Fault::new("FastFail", bugcheck::KERNEL_SECURITY_CHECK_FAILURE)
+            Mnemonic::Int if instruction.immediate8() == 0x29 => Some(
+                Fault::new("FastFail", bugcheck::KERNEL_SECURITY_CHECK_FAILURE)
                     .text("the driver ended itself with __fastfail")
-                    .parameter(trap.get(1), "the reason it gave"))
-            }
-            Mnemonic::Cli | Mnemonic::Sti | Mnemonic::Hlt | Mnemonic::In | Mnemonic::Out | Mnemonic::Rdmsr | Mnemonic::Wrmsr => {
-                Some(exception(0xC000_0096, &format!("a privileged instruction the machine does not offer ({:?})",
-                    instruction.mnemonic()), trap.rip()))
-            }
+                    .parameter(trap.get(1), "the reason it gave"),
+            ),
+            Mnemonic::Cli
+            | Mnemonic::Sti
+            | Mnemonic::Hlt
+            | Mnemonic::In
+            | Mnemonic::Out
+            | Mnemonic::Rdmsr
+            | Mnemonic::Wrmsr => Some(exception(
+                0xC000_0096,
+                &format!(
+                    "a privileged instruction the machine does not offer ({:?})",
+                    instruction.mnemonic()
+                ),
+                trap.rip(),
+            )),
             _ => None,
         }
     }
@@ -70,9 +86,15 @@ impl Kernel {
     /// The rule and the bug check that special pool and the memory manager raise for such an access.
     fn classify(&self, trap: &Trap<'_>, address: u64) -> (&'static str, BugCheck) {
         let raised = self.irql() >= DISPATCH;
-        let plain = if raised { bugcheck::DRIVER_IRQL_NOT_LESS_OR_EQUAL } else { bugcheck::PAGE_FAULT_IN_NONPAGED_AREA };
+        let plain = if raised {
+            bugcheck::DRIVER_IRQL_NOT_LESS_OR_EQUAL
+        } else {
+            bugcheck::PAGE_FAULT_IN_NONPAGED_AREA
+        };
         match self.memory.space.find(address) {
-            Some(Region { freed_by: Some(_), .. }) => ("Special Pool", bugcheck::DRIVER_PAGE_FAULT_IN_FREED_SPECIAL_POOL),
+            Some(Region { freed_by: Some(_), .. }) => {
+                ("Special Pool", bugcheck::DRIVER_PAGE_FAULT_IN_FREED_SPECIAL_POOL)
+            }
             Some(region) if address >= region.end() && matches!(region.kind, Kind::Pool { .. }) => {
                 ("Special Pool", bugcheck::DRIVER_PAGE_FAULT_BEYOND_END_OF_ALLOCATION)
             }

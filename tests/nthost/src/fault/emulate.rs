@@ -33,8 +33,9 @@ impl Kernel {
     pub(super) fn emulate(&self, trap: &mut Trap<'_>) -> bool {
         let Some(instruction) = self.decode(trap.rip()) else { return false };
         let registers = trap.registers();
-        let frame = CallFrame::new(self, CallKind::Trap { registers });
-        let _linked = frame.link(self);
+        let thread = self.current_thread();
+        let frame = CallFrame::new(&thread, CallKind::Trap { registers });
+        let _linked = frame.link(&thread);
         self.emulate_cr8(trap, &instruction) || self.emulate_access(trap, &instruction)
     }
 
@@ -80,10 +81,13 @@ impl Kernel {
     }
 
     fn emulate_access(&self, trap: &mut Trap<'_>, instruction: &Instruction) -> bool {
-        let Some(operand) = (0..instruction.op_count()).find(|&op| instruction.op_kind(op) == OpKind::Memory) else {
+        let Some(operand) = (0..instruction.op_count()).find(|&op| instruction.op_kind(op) == OpKind::Memory)
+        else {
             return false;
         };
-        let read_register = |register: Register, _, _| Some(if register.is_gpr() { read_register(trap, register) } else { 0 });
+        let read_register = |register: Register, _, _| {
+            Some(if register.is_gpr() { read_register(trap, register) } else { 0 })
+        };
         let Some(address) = instruction.virtual_address(operand, 0, read_register) else { return false };
         let width = instruction.memory_size().size() as u8;
         let Some(target) = self.target(address) else { return false };
@@ -100,7 +104,9 @@ impl Kernel {
             return Some(Target::Shared(address - shared_page::ADDRESS));
         }
         self.memory.space.with_region(address, |region| match region.kind {
-            Kind::Mmio(physical) if region.freed_by.is_none() && (region.used.0..region.used.1).contains(&address) => {
+            Kind::Mmio(physical)
+                if region.freed_by.is_none() && (region.used.0..region.used.1).contains(&address) =>
+            {
                 Some(Target::Device(physical + (address - region.start)))
             }
             _ => None,
@@ -150,7 +156,8 @@ impl Kernel {
             Mnemonic::Cmp | Mnemonic::Test => {
                 let (memory, value) = (access.read(), other_value(trap));
                 let (left, right) = if to_memory { (memory, value) } else { (value, memory) };
-                let as_if = if instruction.mnemonic() == Mnemonic::Cmp { Mnemonic::Sub } else { Mnemonic::And };
+                let as_if =
+                    if instruction.mnemonic() == Mnemonic::Cmp { Mnemonic::Sub } else { Mnemonic::And };
                 arithmetic(trap, as_if, left, right, width);
             }
             Mnemonic::Bt if instruction.op1_kind() == OpKind::Immediate8 => {
@@ -180,7 +187,9 @@ impl Access<'_> {
                 k.switch_point();
                 k.pass_time(READ_TIME);
                 // Where nothing answers any more the bus returns all ones.
-                let value = k.mmio_target(physical).map_or(u64::MAX, |(device, offset)| device.read(k, offset, width));
+                let value = k
+                    .mmio_target(physical)
+                    .map_or(u64::MAX, |(device, offset)| device.read(k, offset, width));
                 k.record("register read", physical);
                 k.switch_point();
                 value & mask(width)
@@ -191,9 +200,11 @@ impl Access<'_> {
     fn write(self, value: u64) {
         let Self { k, target, width } = self;
         match target {
-            Target::Shared(offset) => k.stop(Fault::new("SharedPage", bugcheck::ATTEMPTED_WRITE_TO_READONLY_MEMORY)
-                .text(format!("the shared user page is written at offset {offset:#x}"))
-                .parameter(shared_page::ADDRESS + offset, "the address")),
+            Target::Shared(offset) => k.stop(
+                Fault::new("SharedPage", bugcheck::ATTEMPTED_WRITE_TO_READONLY_MEMORY)
+                    .text(format!("the shared user page is written at offset {offset:#x}"))
+                    .parameter(shared_page::ADDRESS + offset, "the address"),
+            ),
             Target::Device(physical) => {
                 k.switch_point();
                 k.pass_time(WRITE_TIME);
@@ -262,7 +273,7 @@ fn arithmetic(trap: &mut Trap<'_>, operation: Mnemonic, left: u64, right: u64, w
     let mut flags = trap.flags();
     for (flag, set) in [
         (FLAG_CARRY, carry),
-        (FLAG_PARITY, (result as u8).count_ones() % 2 == 0),
+        (FLAG_PARITY, (result as u8).count_ones().is_multiple_of(2)),
         (FLAG_ADJUST, adjust),
         (FLAG_ZERO, result == 0),
         (FLAG_SIGN, result & sign != 0),

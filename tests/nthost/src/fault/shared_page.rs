@@ -18,7 +18,9 @@ impl Kernel {
         let mut page = [0u8; LENGTH as usize];
         let mut put = |at: usize, bytes: &[u8]| page[at..at + bytes.len()].copy_from_slice(bytes);
         // A KSYSTEM_TIME is the low half and the high half twice.
-        let time = |value: u64| [value as u32, (value >> 32) as u32, (value >> 32) as u32].map(u32::to_le_bytes).concat();
+        let time = |value: u64| {
+            [value as u32, (value >> 32) as u32, (value >> 32) as u32].map(u32::to_le_bytes).concat()
+        };
         put(0x04, &0x0FA0_0000u32.to_le_bytes());
         put(0x08, &time(self.now() / 100));
         put(0x14, &time(self.system_time()));

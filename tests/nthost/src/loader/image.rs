@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::ImageSource;
 use super::pe::{Import, Malformed, Pe};
 use super::symbols::Symbols;
-use super::ImageSource;
 use crate::kernel::Kernel;
 use crate::memory::Create;
 use crate::memory::physical::PAGE;
@@ -139,8 +139,11 @@ impl fmt::Display for LoadError {
         match self {
             Self::Unreadable { image, reason } => write!(f, "{}: cannot be read: {reason}", image.display()),
             Self::Malformed { image, reason } => write!(f, "{}: {reason}", image.display()),
-            Self::NoModule { image, module } => write!(f,
-                "{}: imports from {module}, which is neither in its own folder nor in System32\\Drivers", image.display()),
+            Self::NoModule { image, module } => write!(
+                f,
+                "{}: imports from {module}, which is neither in its own folder nor in System32\\Drivers",
+                image.display()
+            ),
             Self::NoFunction { image, module, function } => {
                 write!(f, "{}: imports {function} from {module}, which does not export it", image.display())
             }
@@ -196,7 +199,12 @@ impl Kernel {
         self.load(path, source, &mut Vec::new())
     }
 
-    fn load(&self, path: &Path, source: &dyn ImageSource, loading: &mut Vec<PathBuf>) -> Result<ImageId, LoadError> {
+    fn load(
+        &self,
+        path: &Path,
+        source: &dyn ImageSource,
+        loading: &mut Vec<PathBuf>,
+    ) -> Result<ImageId, LoadError> {
         let image = path.to_owned();
         if let Some(loaded) = self.images().iter().find(|loaded| loaded.path == path) {
             loaded.load_count.fetch_add(1, Ordering::Relaxed);
@@ -219,8 +227,14 @@ impl Kernel {
         loaded
     }
 
-    fn place(&self, path: &Path, file: &[u8], source: &dyn ImageSource, loading: &mut Vec<PathBuf>,
-        imports: &mut Vec<ImageId>) -> Result<ImageId, LoadError> {
+    fn place(
+        &self,
+        path: &Path,
+        file: &[u8],
+        source: &dyn ImageSource,
+        loading: &mut Vec<PathBuf>,
+        imports: &mut Vec<ImageId>,
+    ) -> Result<ImageId, LoadError> {
         let malformed = |reason| LoadError::Malformed { image: path.to_owned(), reason };
         let pe = Pe::parse(file).map_err(malformed)?;
         let mut bytes = pe.lay_out(file);
@@ -247,8 +261,13 @@ impl Kernel {
             return Err(no_memory());
         }
         let code = pe.sections.iter().filter(|section| section.executable);
-        let code = code.map(|section| base + u64::from(section.address)..base + u64::from(section.address + section.size));
-        let id = ImageId(self.loader.next.with(|next| { *next += 1; *next }));
+        let code = code.map(|section| {
+            base + u64::from(section.address)..base + u64::from(section.address + section.size)
+        });
+        let id = ImageId(self.loader.next.with(|next| {
+            *next += 1;
+            *next
+        }));
         let image = Image {
             id,
             path: path.to_owned(),
@@ -272,8 +291,14 @@ impl Kernel {
     }
 
     /// The address of what an import names.
-    fn bind(&self, importer: &Path, import: &Import, source: &dyn ImageSource, loading: &mut Vec<PathBuf>,
-        imports: &mut Vec<ImageId>) -> Result<u64, LoadError> {
+    fn bind(
+        &self,
+        importer: &Path,
+        import: &Import,
+        source: &dyn ImageSource,
+        loading: &mut Vec<PathBuf>,
+        imports: &mut Vec<ImageId>,
+    ) -> Result<u64, LoadError> {
         let Import { module, function, .. } = import;
         let no_function = || LoadError::NoFunction {
             image: importer.to_owned(),
@@ -373,16 +398,23 @@ impl Kernel {
         let mine = |address: u64| image.contains(address);
         let leaks = self.pool_in_use(mine);
         if !leaks.is_empty() {
-            let list: Vec<_> = leaks.iter().map(|leak| {
-                format!("'{}' {} bytes from {}", leak.tag, leak.size, self.symbol(leak.made_by))
-            }).collect();
-            self.stop(Fault::new("Pool Tracking", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                .text(format!("{} is unloaded and has not freed {} pool allocations: {}", image.name, leaks.len(),
-                    list.join("; ")))
-                .parameter(0x62, "pool not freed before unload")
-                .parameter(0, "")
-                .parameter(0, "")
-                .parameter(leaks.len() as u64, "allocations not freed"));
+            let list: Vec<_> = leaks
+                .iter()
+                .map(|leak| format!("'{}' {} bytes from {}", leak.tag, leak.size, self.symbol(leak.made_by)))
+                .collect();
+            self.stop(
+                Fault::new("Pool Tracking", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                    .text(format!(
+                        "{} is unloaded and has not freed {} pool allocations: {}",
+                        image.name,
+                        leaks.len(),
+                        list.join("; ")
+                    ))
+                    .parameter(0x62, "pool not freed before unload")
+                    .parameter(0, "")
+                    .parameter(0, "")
+                    .parameter(leaks.len() as u64, "allocations not freed"),
+            );
         }
         self.check_services_at_unload(image);
         self.check_nothing_live_in(image.base, image.base + image.size, &format!("image {}", image.name));

@@ -43,16 +43,29 @@ pub enum Malformed {
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Truncated { what } => write!(f, "the file ends inside its {what}; it is damaged or incomplete"),
+            Self::Truncated { what } => {
+                write!(f, "the file ends inside its {what}; it is damaged or incomplete")
+            }
             Self::NotAnImage => f.write_str("not an executable image (no MZ or PE signature)"),
-            Self::Machine(machine) => write!(f, "built for machine type {machine:#06x}; this machine runs x64 (0x8664)"),
-            Self::Magic(magic) => write!(f, "optional header magic {magic:#x}; a driver for x64 is PE32+ (0x20b)"),
-            Self::Subsystem(subsystem) => write!(f, "subsystem {subsystem}; a driver is native (1): link with /SUBSYSTEM:NATIVE"),
+            Self::Machine(machine) => {
+                write!(f, "built for machine type {machine:#06x}; this machine runs x64 (0x8664)")
+            }
+            Self::Magic(magic) => {
+                write!(f, "optional header magic {magic:#x}; a driver for x64 is PE32+ (0x20b)")
+            }
+            Self::Subsystem(subsystem) => {
+                write!(f, "subsystem {subsystem}; a driver is native (1): link with /SUBSYSTEM:NATIVE")
+            }
             Self::NoRelocations => f.write_str("its relocations are stripped; link with /DYNAMICBASE"),
             Self::Checksum { stated, computed } => {
-                write!(f, "checksum {stated:#x} in its header, {computed:#x} over its bytes; it is damaged, or was not linked with /RELEASE")
+                write!(
+                    f,
+                    "checksum {stated:#x} in its header, {computed:#x} over its bytes; it is damaged, or was not linked with /RELEASE"
+                )
             }
-            Self::Invalid { what, value } => write!(f, "{what} is {value:#x}, which cannot be; it is damaged"),
+            Self::Invalid { what, value } => {
+                write!(f, "{what} is {value:#x}, which cannot be; it is damaged")
+            }
             Self::WritableCode(section) => write!(f, "section {section} may be written and executed"),
         }
     }
@@ -63,7 +76,6 @@ impl std::error::Error for Malformed {}
 /// One section.
 #[derive(Debug, Clone)]
 pub(crate) struct Section {
-    pub name: String,
     pub address: u32,
     pub size: u32,
     pub raw: std::ops::Range<usize>,
@@ -190,7 +202,10 @@ impl Pe {
         let mut end = headers_size;
         for section in &sections {
             if section.address < end || section.address % 4096 != 0 {
-                return Err(Malformed::Invalid { what: "a section's VirtualAddress", value: section.address.into() });
+                return Err(Malformed::Invalid {
+                    what: "a section's VirtualAddress",
+                    value: section.address.into(),
+                });
             }
             end = section.address + section.size;
         }
@@ -241,7 +256,9 @@ impl Pe {
                         let value = Reader(image).u64(place, WHAT)?.wrapping_add(delta);
                         image[place..place + 8].copy_from_slice(&value.to_le_bytes());
                     }
-                    kind => return Err(Malformed::Invalid { what: "a relocation's type", value: kind.into() }),
+                    kind => {
+                        return Err(Malformed::Invalid { what: "a relocation's type", value: kind.into() });
+                    }
                 }
             }
             at += length;
@@ -329,7 +346,7 @@ fn section(r: Reader<'_>, at: usize, image_size: u32) -> Result<Section, Malform
     }
     r.slice(raw_start as usize, raw_size as usize, "sections")?;
     let raw = raw_start as usize..raw_start as usize + raw_size as usize;
-    Ok(Section { name, address, size, raw, executable, writable })
+    Ok(Section { address, size, raw, executable, writable })
 }
 
 /// The checksum of an image file: 16-bit words added with carry, without the checksum itself, plus the length.

@@ -35,7 +35,9 @@ impl Symbols {
                 let (Some(program), Some(strings)) = (&program, &strings) else { continue };
                 let mut lines = program.lines_for_symbol(procedure.offset);
                 while let Some(line) = lines.next()? {
-                    let (Some(rva), Ok(file)) = (line.offset.to_rva(&map), program.get_file_info(line.file_index)) else {
+                    let (Some(rva), Ok(file)) =
+                        (line.offset.to_rva(&map), program.get_file_info(line.file_index))
+                    else {
                         continue;
                     };
                     let file = file.name.to_raw_string(strings)?;

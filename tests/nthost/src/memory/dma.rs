@@ -115,7 +115,7 @@ impl Kernel {
     /// # Errors
     /// [`BusFault`] where nothing answers or when `address` is no multiple of eight.
     pub fn dma_store(&self, domain: DmaDomain, address: u64, value: u64) -> Result<(), BusFault> {
-        if address % 8 != 0 {
+        if !address.is_multiple_of(8) {
             return Err(BusFault { address });
         }
         let frame = self.dma_frame(domain, address)?;
@@ -131,9 +131,11 @@ impl Kernel {
         });
         let frame = frame.ok_or(BusFault { address })?;
         if !self.memory.physical.is_used(frame) {
-            self.stop(Fault::new("DMA Checking", bugcheck::DRIVER_VERIFIER_DMA_VIOLATION)
-                .text(format!("a device accesses memory at bus address {address:#x} that has been freed"))
-                .parameter(address, "the bus address"));
+            self.stop(
+                Fault::new("DMA Checking", bugcheck::DRIVER_VERIFIER_DMA_VIOLATION)
+                    .text(format!("a device accesses memory at bus address {address:#x} that has been freed"))
+                    .parameter(address, "the bus address"),
+            );
         }
         Ok(frame)
     }
@@ -143,7 +145,9 @@ impl Kernel {
     pub(crate) fn dma_map(&self, domain: DmaDomain, frames: &[Frame], highest: u64) -> u64 {
         self.memory.dma.with(|dma| {
             let Domain { map, next } = &mut dma.domains[domain.0 as usize];
-            let Some(map) = map else { return frames.first().map_or(0, |&frame| self.memory.physical.address(frame)) };
+            let Some(map) = map else {
+                return frames.first().map_or(0, |&frame| self.memory.physical.address(frame));
+            };
             let next = if highest <= 0xFFFF_FFFF { &mut next.0 } else { &mut next.1 };
             let start = *next;
             for &frame in frames {

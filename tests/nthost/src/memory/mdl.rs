@@ -55,10 +55,12 @@ impl Kernel {
     pub fn free_mdl(&self, mdl: u64) {
         self.check_mdl(mdl);
         if self.memory.mdls.with(|mdls| mdls.locked.contains_key(&mdl)) {
-            self.stop(Fault::new("MdlLocked", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                .text(format!("an MDL is freed that still locks its pages: {mdl:#x}"))
-                .parameter(0xB9, "MDL freed with its pages locked")
-                .parameter(mdl, "the MDL"));
+            self.stop(
+                Fault::new("MdlLocked", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                    .text(format!("an MDL is freed that still locks its pages: {mdl:#x}"))
+                    .parameter(0xB9, "MDL freed with its pages locked")
+                    .parameter(mdl, "the MDL"),
+            );
         }
         self.pool_free(mdl);
     }
@@ -66,10 +68,14 @@ impl Kernel {
     pub(crate) fn check_mdl(&self, mdl: u64) {
         let flags: u16 = self.read(mdl + FLAGS);
         let (size, pages) = (u64::from(self.read::<u16>(mdl + SIZE)), self.mdl_pages(mdl));
-        if size < FRAMES || (flags & PARTIAL == 0 && size < 0xFFFF && (FRAMES + pages * 8) as u16 > size as u16) {
-            self.stop(Fault::new("MdlInvalid", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                .text(format!("no valid MDL: {}", self.describe_address(mdl)))
-                .parameter(mdl, "the address"));
+        if size < FRAMES
+            || (flags & PARTIAL == 0 && size < 0xFFFF && (FRAMES + pages * 8) as u16 > size as u16)
+        {
+            self.stop(
+                Fault::new("MdlInvalid", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                    .text(format!("no valid MDL: {}", self.describe_address(mdl)))
+                    .parameter(mdl, "the address"),
+            );
         }
     }
 
@@ -87,13 +93,15 @@ impl Kernel {
     /// The frames of an MDL whose frame numbers are filled in.
     fn mdl_frames(&self, mdl: u64) -> Vec<Frame> {
         let number = |page| self.read::<u64>(mdl + FRAMES + page * 8);
-        let frame = |page| {
-            let number = number(page);
-            self.memory.physical.frame(number.wrapping_mul(PAGE)).unwrap_or_else(|| {
-                self.stop(Fault::new("MdlInvalid", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                    .text(format!("the MDL at {mdl:#x} holds frame number {number:#x}, which is no memory")))
-            })
-        };
+        let frame =
+            |page| {
+                let number = number(page);
+                self.memory.physical.frame(number.wrapping_mul(PAGE)).unwrap_or_else(|| {
+                    self.stop(Fault::new("MdlInvalid", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION).text(
+                        format!("the MDL at {mdl:#x} holds frame number {number:#x}, which is no memory"),
+                    ))
+                })
+            };
         (0..self.mdl_pages(mdl)).map(frame).collect()
     }
 
@@ -102,10 +110,12 @@ impl Kernel {
         for page in 0..self.mdl_pages(mdl) {
             let address = start + page * PAGE;
             let Some(physical) = self.physical(address) else {
-                self.stop(Fault::new("MdlInvalid", bugcheck::KMODE_EXCEPTION_NOT_HANDLED)
-                    .text(format!("{what}: no memory at {}", self.describe_address(address)))
-                    .parameter(0xC000_0005, "exception code")
-                    .parameter(address, "the address"));
+                self.stop(
+                    Fault::new("MdlInvalid", bugcheck::KMODE_EXCEPTION_NOT_HANDLED)
+                        .text(format!("{what}: no memory at {}", self.describe_address(address)))
+                        .parameter(0xC000_0005, "exception code")
+                        .parameter(address, "the address"),
+                );
             };
             self.write(mdl + FRAMES + page * 8, physical / PAGE);
         }
@@ -115,11 +125,16 @@ impl Kernel {
     pub fn build_mdl_for_nonpaged(&self, mdl: u64) {
         self.check_mdl(mdl);
         let address = self.mdl_address(mdl);
-        let pageable = self.memory.space.with_region(address, |region| is_pageable(region)).unwrap_or(false);
+        let pageable = self.memory.space.with_region(address, is_pageable).unwrap_or(false);
         if pageable {
-            self.stop(Fault::new("MdlNonPaged", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                .text(format!("MmBuildMdlForNonPagedPool for pageable memory: {}", self.describe_address(address)))
-                .parameter(mdl, "the MDL"));
+            self.stop(
+                Fault::new("MdlNonPaged", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                    .text(format!(
+                        "MmBuildMdlForNonPagedPool for pageable memory: {}",
+                        self.describe_address(address)
+                    ))
+                    .parameter(mdl, "the MDL"),
+            );
         }
         self.fill_mdl(mdl, "MmBuildMdlForNonPagedPool");
         self.set_mdl_flags(mdl, SOURCE_IS_NONPAGED_POOL, 0);
@@ -131,15 +146,23 @@ impl Kernel {
         self.check_mdl(mdl);
         let (first, length) = (self.mdl_address(mdl), u64::from(self.read::<u32>(mdl + BYTE_COUNT)));
         if self.read::<u16>(mdl + FLAGS) & (PAGES_LOCKED | SOURCE_IS_NONPAGED_POOL) != 0 {
-            self.stop(Fault::new("MdlLocked", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                .text(format!("the pages of an MDL are locked twice: {mdl:#x}"))
-                .parameter(0xB6, "MDL locked twice")
-                .parameter(mdl, "the MDL"));
+            self.stop(
+                Fault::new("MdlLocked", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                    .text(format!("the pages of an MDL are locked twice: {mdl:#x}"))
+                    .parameter(0xB6, "MDL locked twice")
+                    .parameter(mdl, "the MDL"),
+            );
         }
-        let pageable = self.memory.space.with_region(first, |region| is_pageable(region)).unwrap_or(true);
+        let pageable = self.memory.space.with_region(first, is_pageable).unwrap_or(true);
         if pageable && self.irql() > 1 {
-            self.stop(Fault::new("IrqlMmProbeAndLockPages", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                .text(format!("pageable memory is locked at IRQL {}; APC_LEVEL is the highest allowed", self.irql())));
+            self.stop(
+                Fault::new("IrqlMmProbeAndLockPages", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION).text(
+                    format!(
+                        "pageable memory is locked at IRQL {}; APC_LEVEL is the highest allowed",
+                        self.irql()
+                    ),
+                ),
+            );
         }
         self.fill_mdl(mdl, "MmProbeAndLockPages");
         self.set_mdl_flags(mdl, PAGES_LOCKED | if write { WRITE_OPERATION } else { 0 }, 0);
@@ -150,10 +173,12 @@ impl Kernel {
     pub fn unlock_mdl(&self, mdl: u64) {
         self.check_mdl(mdl);
         if self.memory.mdls.with(|mdls| mdls.locked.remove(&mdl)).is_none() {
-            self.stop(Fault::new("MdlLocked", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                .text(format!("the pages of an MDL are unlocked that are not locked: {mdl:#x}"))
-                .parameter(0xB8, "MDL not locked")
-                .parameter(mdl, "the MDL"));
+            self.stop(
+                Fault::new("MdlLocked", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                    .text(format!("the pages of an MDL are unlocked that are not locked: {mdl:#x}"))
+                    .parameter(0xB8, "MDL not locked")
+                    .parameter(mdl, "the MDL"),
+            );
         }
         if self.read::<u16>(mdl + FLAGS) & MAPPED_TO_SYSTEM_VA != 0 {
             self.unmap_mdl(mdl);
@@ -169,9 +194,11 @@ impl Kernel {
             return Some(self.read(mdl + MAPPED_VA));
         }
         if flags & (PAGES_LOCKED | PARTIAL) == 0 {
-            self.stop(Fault::new("MdlLocked", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                .text(format!("an MDL is mapped whose pages are not locked: {mdl:#x}"))
-                .parameter(mdl, "the MDL"));
+            self.stop(
+                Fault::new("MdlLocked", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                    .text(format!("an MDL is mapped whose pages are not locked: {mdl:#x}"))
+                    .parameter(mdl, "the MDL"),
+            );
         }
         let frames = self.mdl_frames(mdl);
         let pages = frames.len() as u64;
@@ -180,7 +207,15 @@ impl Kernel {
         let address = start + u64::from(self.read::<u32>(mdl + BYTE_OFFSET));
         let used = (address, address + u64::from(self.read::<u32>(mdl + BYTE_COUNT)));
         let made_by = self.caller_address();
-        self.memory.space.insert(Region { start, pages, used, frames, kind: Kind::Mapping, made_by, freed_by: None });
+        self.memory.space.insert(Region {
+            start,
+            pages,
+            used,
+            frames,
+            kind: Kind::Mapping,
+            made_by,
+            freed_by: None,
+        });
         self.write(mdl + MAPPED_VA, address);
         self.set_mdl_flags(mdl, MAPPED_TO_SYSTEM_VA, 0);
         Some(address)
@@ -195,9 +230,11 @@ impl Kernel {
         let address: u64 = self.read(mdl + MAPPED_VA);
         let start = address - address % PAGE;
         if flags & MAPPED_TO_SYSTEM_VA == 0 || self.memory.destroy(start, self.caller_address()).is_none() {
-            self.stop(Fault::new("MdlMapped", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                .text(format!("an MDL is unmapped that is not mapped: {mdl:#x}"))
-                .parameter(mdl, "the MDL"));
+            self.stop(
+                Fault::new("MdlMapped", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                    .text(format!("an MDL is unmapped that is not mapped: {mdl:#x}"))
+                    .parameter(mdl, "the MDL"),
+            );
         }
         self.write(mdl + MAPPED_VA, 0u64);
         self.set_mdl_flags(mdl, 0, MAPPED_TO_SYSTEM_VA);
@@ -223,9 +260,11 @@ impl Kernel {
     /// Frees the pages of an MDL that [`Kernel::allocate_pages`] made; the MDL itself stays.
     pub(crate) fn free_pages(&self, mdl: u64) {
         let Some(frames) = self.memory.mdls.with(|mdls| mdls.owned.remove(&mdl)) else {
-            self.stop(Fault::new("MdlPages", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                .text(format!("MmFreePagesFromMdl for an MDL that owns no pages: {mdl:#x}"))
-                .parameter(mdl, "the MDL"));
+            self.stop(
+                Fault::new("MdlPages", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                    .text(format!("MmFreePagesFromMdl for an MDL that owns no pages: {mdl:#x}"))
+                    .parameter(mdl, "the MDL"),
+            );
         };
         self.memory.physical.free(&frames);
         self.set_mdl_flags(mdl, 0, PAGES_LOCKED);
@@ -237,8 +276,9 @@ impl Kernel {
         let total: u32 = self.read(source + BYTE_COUNT);
         let inside = from_start.filter(|&skip| skip + u64::from(length) <= u64::from(total));
         let Some(skip) = inside else {
-            self.stop(Fault::new("MdlInvalid", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                .text(format!("IoBuildPartialMdl for {length} bytes at {address:#x}, which the source does not describe")));
+            self.stop(Fault::new("MdlInvalid", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION).text(format!(
+                "IoBuildPartialMdl for {length} bytes at {address:#x}, which the source does not describe"
+            )));
         };
         let length = if length == 0 { total - skip as u32 } else { length };
         let first_page = (address - self.read::<u64>(source + START_VA)) / PAGE;
@@ -246,7 +286,10 @@ impl Kernel {
         self.write(target + BYTE_OFFSET, (address % PAGE) as u32);
         self.write(target + BYTE_COUNT, length);
         for page in 0..self.mdl_pages(target) {
-            self.write(target + FRAMES + page * 8, self.read::<u64>(source + FRAMES + (first_page + page) * 8));
+            self.write(
+                target + FRAMES + page * 8,
+                self.read::<u64>(source + FRAMES + (first_page + page) * 8),
+            );
         }
         self.set_mdl_flags(target, PARTIAL, 0);
     }

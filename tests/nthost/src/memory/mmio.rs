@@ -30,7 +30,9 @@ struct Window {
 
 impl std::fmt::Debug for Windows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|window| (window.base, window.length, window.target.name()))).finish()
+        f.debug_list()
+            .entries(self.0.iter().map(|window| (window.base, window.length, window.target.name())))
+            .finish()
     }
 }
 
@@ -41,7 +43,8 @@ impl Kernel {
     /// When another window already answers there: the bus assigns addresses, not the driver.
     pub fn map_mmio(&self, base: u64, length: u64, target: Arc<dyn Mmio>) {
         self.memory.mmio.with(|windows| {
-            let overlaps = |window: &Window| base < window.base + window.length && window.base < base + length;
+            let overlaps =
+                |window: &Window| base < window.base + window.length && window.base < base + length;
             assert!(!windows.0.iter().any(overlaps), "two devices answer at {base:#x}");
             windows.0.push(Window { base, length, target });
         });

@@ -77,7 +77,8 @@ const USED: u32 = u32::MAX;
 impl PhysicalMemory {
     /// `bytes` of memory, rounded up to pages.
     pub(crate) fn new(bytes: u64, seed: u64) -> io::Result<Self> {
-        let frames = u32::try_from(bytes.div_ceil(PAGE)).map_err(|_| io::Error::other("more than 16 TiB of memory"))?;
+        let frames = u32::try_from(bytes.div_ceil(PAGE))
+            .map_err(|_| io::Error::other("more than 16 TiB of memory"))?;
         let length = frames as usize * PAGE as usize;
         let file = memory_file(length)?;
         let window = Window::new(&file, length)?;
@@ -145,7 +146,8 @@ impl PhysicalMemory {
                 let start = state.free.len().checked_sub(count)?;
                 state.free[start..].to_vec()
             } else {
-                let found: Vec<u32> = state.free.iter().copied().filter(|&frame| frame < limit).take(count).collect();
+                let found: Vec<u32> =
+                    state.free.iter().copied().filter(|&frame| frame < limit).take(count).collect();
                 if found.len() < count {
                     return None;
                 }
@@ -231,7 +233,13 @@ impl State {
             let mut run = 0;
             for frame in from..to {
                 let free = self.place[frame as usize] != USED;
-                run = if !free { 0 } else if frame == low { 1 } else { run + 1 };
+                run = if !free {
+                    0
+                } else if frame == low {
+                    1
+                } else {
+                    run + 1
+                };
                 if run == count {
                     return Some((frame + 1 - count as u32..=frame).collect());
                 }
@@ -245,10 +253,20 @@ impl Window {
     fn new(file: &OwnedFd, length: usize) -> io::Result<Self> {
         // SAFETY: a new mapping at an address the system chooses; it touches no existing memory.
         let base = unsafe {
-            libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED,
-                file.as_raw_fd(), 0)
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
         };
-        if base == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(Self { base: base.cast(), length }) }
+        if base == libc::MAP_FAILED {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(Self { base: base.cast(), length })
+        }
     }
 }
 
@@ -313,7 +331,8 @@ mod tests {
         let memory = memory(256);
         let run = memory.allocate(16, Placement { highest: u64::MAX, contiguous: true }).expect("a run");
         assert!(run.windows(2).all(|pair| memory.address(pair[0]) + PAGE == memory.address(pair[1])));
-        let low = memory.allocate(8, Placement { highest: 0xFFFF_FFFF, contiguous: false }).expect("low frames");
+        let low =
+            memory.allocate(8, Placement { highest: 0xFFFF_FFFF, contiguous: false }).expect("low frames");
         assert!(low.iter().all(|&frame| memory.address(frame) < HIGH_BASE));
         assert!(memory.allocate(65, Placement { highest: 0xFFFF_FFFF, contiguous: false }).is_none());
     }

@@ -43,7 +43,10 @@ pub struct PoolLeak {
 /// A pool tag as its four characters.
 #[must_use]
 pub fn tag_text(tag: u32) -> String {
-    tag.to_le_bytes().iter().map(|&byte| if byte.is_ascii_graphic() { char::from(byte) } else { '.' }).collect()
+    tag.to_le_bytes()
+        .iter()
+        .map(|&byte| if byte.is_ascii_graphic() { char::from(byte) } else { '.' })
+        .collect()
 }
 
 impl Memory {
@@ -91,29 +94,44 @@ impl Kernel {
     pub fn pool_free(&self, address: u64) {
         let caller = self.caller_address();
         let Some(region) = self.memory.space.find(address) else {
-            self.stop(Fault::new("Special Pool", bugcheck::BAD_POOL_CALLER)
-                .text(format!("{address:#x} is freed but was never allocated"))
-                .parameter(0x46, "an address that is no pool allocation was freed")
-                .parameter(address, "the address"));
+            self.stop(
+                Fault::new("Special Pool", bugcheck::BAD_POOL_CALLER)
+                    .text(format!("{address:#x} is freed but was never allocated"))
+                    .parameter(0x46, "an address that is no pool allocation was freed")
+                    .parameter(address, "the address"),
+            );
         };
         let Kind::Pool { tag, .. } = region.kind else {
-            self.stop(Fault::new("Special Pool", bugcheck::BAD_POOL_CALLER)
-                .text(format!("{address:#x} is freed as pool but is {}", self.describe_address(address)))
-                .parameter(0x46, "an address that is no pool allocation was freed")
-                .parameter(address, "the address"));
+            self.stop(
+                Fault::new("Special Pool", bugcheck::BAD_POOL_CALLER)
+                    .text(format!("{address:#x} is freed as pool but is {}", self.describe_address(address)))
+                    .parameter(0x46, "an address that is no pool allocation was freed")
+                    .parameter(address, "the address"),
+            );
         };
         if let Some(by) = region.freed_by {
-            self.stop(Fault::new("Special Pool", bugcheck::BAD_POOL_CALLER)
-                .text(format!("pool block {address:#x} '{}' is freed twice; first by {}", tag_text(tag),
-                    self.symbol(by)))
-                .parameter(7, "the pool block was already freed")
-                .parameter(address, "the address"));
+            self.stop(
+                Fault::new("Special Pool", bugcheck::BAD_POOL_CALLER)
+                    .text(format!(
+                        "pool block {address:#x} '{}' is freed twice; first by {}",
+                        tag_text(tag),
+                        self.symbol(by)
+                    ))
+                    .parameter(7, "the pool block was already freed")
+                    .parameter(address, "the address"),
+            );
         }
         if address != region.used.0 {
-            self.stop(Fault::new("Special Pool", bugcheck::BAD_POOL_CALLER)
-                .text(format!("{address:#x} lies inside pool block {:#x} '{}'", region.used.0, tag_text(tag)))
-                .parameter(0x46, "an address that is no pool allocation was freed")
-                .parameter(address, "the address"));
+            self.stop(
+                Fault::new("Special Pool", bugcheck::BAD_POOL_CALLER)
+                    .text(format!(
+                        "{address:#x} lies inside pool block {:#x} '{}'",
+                        region.used.0,
+                        tag_text(tag)
+                    ))
+                    .parameter(0x46, "an address that is no pool allocation was freed")
+                    .parameter(address, "the address"),
+            );
         }
         if let Some(damaged) = Memory::pool_damage(&region) {
             self.stop(Fault::new("Special Pool", bugcheck::SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION)
@@ -139,7 +157,10 @@ impl Kernel {
     /// Pool that driver code at addresses `select` keeps has allocated and not freed.
     #[must_use]
     pub fn pool_in_use(&self, select: impl Fn(u64) -> bool) -> Vec<PoolLeak> {
-        let regions = self.memory.space.select(|region| matches!(region.kind, Kind::Pool { .. }) && select(region.made_by));
+        let regions = self
+            .memory
+            .space
+            .select(|region| matches!(region.kind, Kind::Pool { .. }) && select(region.made_by));
         let leak = |region: Region| match region.kind {
             Kind::Pool { tag, size, .. } => {
                 Some(PoolLeak { address: region.used.0, tag: tag_text(tag), size, made_by: region.made_by })

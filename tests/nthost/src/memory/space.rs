@@ -3,7 +3,7 @@
 //! Every region ends at an inaccessible guard page and its addresses are not used again before the whole range has been
 //! used once, so an access past an end or after a free faults and can be explained.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
 use super::physical::{Frame, PAGE};
@@ -103,18 +103,36 @@ pub struct AddressSpace {
 struct State {
     next: u64,
     regions: BTreeMap<u64, Region>,
+    /// Freed regions that are still remembered, oldest first.
+    freed: VecDeque<u64>,
 }
+
+/// Freed regions that are remembered for reports. Their addresses stay inaccessible for good.
+const REMEMBERED: usize = 1 << 16;
 
 impl AddressSpace {
     pub(crate) fn new() -> io::Result<Self> {
         for base in (FIRST..LAST).step_by(RANGE as usize) {
             // SAFETY: MAP_FIXED_NOREPLACE never takes the place of an existing mapping.
             let mapped = unsafe {
-                libc::mmap(base as *mut _, RANGE as usize, libc::PROT_NONE,
-                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE, -1, 0)
+                libc::mmap(
+                    base as *mut _,
+                    RANGE as usize,
+                    libc::PROT_NONE,
+                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE,
+                    -1,
+                    0,
+                )
             };
             if mapped as u64 == base {
-                return Ok(Self { base, state: Guarded::new(State { next: base + PAGE, regions: BTreeMap::new() }) });
+                return Ok(Self {
+                    base,
+                    state: Guarded::new(State {
+                        next: base + PAGE,
+                        regions: BTreeMap::new(),
+                        freed: VecDeque::new(),
+                    }),
+                });
             }
         }
         Err(io::Error::other("no free range of 256 GiB in this process"))
@@ -180,6 +198,12 @@ impl AddressSpace {
             let was = region.clone();
             region.freed_by = Some(freed_by);
             region.frames = Vec::new();
+            state.freed.push_back(start);
+            if state.freed.len() > REMEMBERED
+                && let Some(oldest) = state.freed.pop_front()
+            {
+                state.regions.remove(&oldest);
+            }
             Some(was)
         })
     }
@@ -187,7 +211,12 @@ impl AddressSpace {
     /// All live regions that `select` keeps.
     pub(crate) fn select(&self, select: impl Fn(&Region) -> bool) -> Vec<Region> {
         self.state.with(|state| {
-            state.regions.values().filter(|region| region.freed_by.is_none() && select(region)).cloned().collect()
+            state
+                .regions
+                .values()
+                .filter(|region| region.freed_by.is_none() && select(region))
+                .cloned()
+                .collect()
         })
     }
 
@@ -198,11 +227,20 @@ impl AddressSpace {
         while let Some(&first) = rest.first() {
             let run = rest.windows(2).take_while(|pair| pair[0].next() == pair[1]).count() + 1;
             let length = run as u64 * PAGE;
-            assert!(self.contains(at) && self.contains(at + length - 1), "a mapping outside the kernel's range");
+            assert!(
+                self.contains(at) && self.contains(at + length - 1),
+                "a mapping outside the kernel's range"
+            );
             // SAFETY: MAP_FIXED inside the range that this machine alone has reserved.
             let mapped = unsafe {
-                libc::mmap(at as *mut _, length as usize, access.flags(), libc::MAP_SHARED | libc::MAP_FIXED, file,
-                    first.offset() as i64)
+                libc::mmap(
+                    at as *mut _,
+                    length as usize,
+                    access.flags(),
+                    libc::MAP_SHARED | libc::MAP_FIXED,
+                    file,
+                    first.offset() as i64,
+                )
             };
             if mapped == libc::MAP_FAILED {
                 return Err(too_many_mappings(io::Error::last_os_error()));
@@ -229,8 +267,14 @@ impl AddressSpace {
         assert!(self.contains(start) && self.contains(start + pages * PAGE), "outside the kernel's range");
         // SAFETY: MAP_FIXED inside the range that this machine alone has reserved.
         let mapped = unsafe {
-            libc::mmap(start as *mut _, (pages * PAGE) as usize, libc::PROT_NONE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED, -1, 0)
+            libc::mmap(
+                start as *mut _,
+                (pages * PAGE) as usize,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED,
+                -1,
+                0,
+            )
         };
         assert_ne!(mapped, libc::MAP_FAILED, "{}", too_many_mappings(io::Error::last_os_error()));
     }
@@ -246,7 +290,9 @@ impl Drop for AddressSpace {
 /// The host limits the mappings of a process; the message names the remedy.
 fn too_many_mappings(error: io::Error) -> io::Error {
     if error.raw_os_error() == Some(libc::ENOMEM) {
-        io::Error::other("too many mappings or no memory on the host: use less machine memory at once, or raise vm.max_map_count")
+        io::Error::other(
+            "too many mappings or no memory on the host: use less machine memory at once, or raise vm.max_map_count",
+        )
     } else {
         error
     }

@@ -32,7 +32,11 @@ impl Kernel {
 
     /// Frees a buffer. It must not be locked by an MDL any more.
     pub fn user_free(&self, buffer: UserBuffer) {
-        self.check_nothing_live_in(buffer.address, buffer.address + buffer.length, "a user buffer being freed");
+        self.check_nothing_live_in(
+            buffer.address,
+            buffer.address + buffer.length,
+            "a user buffer being freed",
+        );
         let start = buffer.address - buffer.address % PAGE;
         assert!(self.memory.destroy(start, 0).is_some(), "{buffer:?} is no live user buffer");
     }

@@ -1,6 +1,6 @@
 //! DMA adapters and common buffers.
 
-mod operations;
+pub(crate) mod operations;
 
 use std::collections::BTreeMap;
 
@@ -50,8 +50,11 @@ fn adapter(k: &Kernel, address: u64) -> Adapter {
     if let Some(adapter) = k.services.adapters.with(|adapters| adapters.adapters.get(&address).cloned()) {
         return adapter;
     }
-    let (code, meaning) =
-        if address == 0 { (0x19, "a null DMA_ADAPTER") } else { (0x18, "an adapter that no longer exists is used") };
+    let (code, meaning) = if address == 0 {
+        (0x19, "a null DMA_ADAPTER")
+    } else {
+        (0x18, "an adapter that no longer exists is used")
+    };
     k.stop(violation(code, meaning).parameter(address, "the DMA adapter").text(k.describe_address(address)));
 }
 
@@ -69,7 +72,8 @@ fn allocate(k: &Kernel, address: u64, length: u64, logical: u64, highest: u64) -
     create.fill = 0xA5;
     create.made_by = k.caller_address();
     let Some(buffer) = k.memory.create(&create) else { return 0 };
-    let frames: Vec<_> = (0..pages).filter_map(|page| k.memory.space.frame_of(buffer + page * PAGE)).collect();
+    let frames: Vec<_> =
+        (0..pages).filter_map(|page| k.memory.space.frame_of(buffer + page * PAGE)).collect();
     let bus = k.dma_map(adapter.domain, &frames, highest);
     k.services.adapters.with(|adapters| {
         adapters.adapters.get_mut(&address).map(|adapter| adapter.buffers.insert(buffer, (bus, length)))
@@ -93,7 +97,12 @@ impl Kernel {
 
     fn adapters_where(&self, select: impl Fn(&Adapter) -> bool) -> Vec<String> {
         let found: Vec<_> = self.services.adapters.with(|adapters| {
-            adapters.adapters.values().filter(|adapter| select(adapter)).map(|a| (a.made_by, a.buffers.len())).collect()
+            adapters
+                .adapters
+                .values()
+                .filter(|adapter| select(adapter))
+                .map(|a| (a.made_by, a.buffers.len()))
+                .collect()
         });
         let describe = |(made_by, buffers)| {
             format!("DMA adapter from {} with {buffers} common buffers", self.symbol(made_by))
@@ -105,9 +114,11 @@ impl Kernel {
     pub fn check_adapters_returned(&self, device: u64, when: &str) {
         let out = self.adapters_of(device);
         if !out.is_empty() {
-            self.stop(violation(0x11, "adapters are still referenced")
-                .parameter(out.len() as u64, "how many")
-                .text(format!("at {when} the device's driver still has {}", out.join(", "))));
+            self.stop(
+                violation(0x11, "adapters are still referenced")
+                    .parameter(out.len() as u64, "how many")
+                    .text(format!("at {when} the device's driver still has {}", out.join(", "))),
+            );
         }
     }
 }

@@ -10,27 +10,33 @@ use crate::stop::{Fault, bugcheck};
 fn check_dpc(k: &Kernel, dpc: u64) {
     let kind: u8 = k.read(dpc);
     if kind != DPC_TYPE && kind != THREADED_DPC_TYPE {
-        k.stop(Fault::new("DpcObject", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-            .text(format!("no initialised DPC: {}", k.describe_address(dpc)))
-            .parameter(dpc, "the address"));
+        k.stop(
+            Fault::new("DpcObject", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                .text(format!("no initialised DPC: {}", k.describe_address(dpc)))
+                .parameter(dpc, "the address"),
+        );
     }
 }
 
 fn check_timer(k: &Kernel, timer: u64) {
     let kind: u8 = k.read(timer);
     if kind != TIMER_NOTIFICATION && kind != TIMER_SYNCHRONIZATION {
-        k.stop(Fault::new("TimerObject", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-            .text(format!("no initialised timer: {}", k.describe_address(timer)))
-            .parameter(timer, "the address"));
+        k.stop(
+            Fault::new("TimerObject", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                .text(format!("no initialised timer: {}", k.describe_address(timer)))
+                .parameter(timer, "the address"),
+        );
     }
 }
 
 /// A timer that is set must not be initialised again (Learn, KeInitializeTimerEx); Driver Verifier stops there too.
 fn initialize_timer(k: &Kernel, timer: u64, kind: u8) {
     if k.is_timer_set(timer) {
-        k.stop(Fault::new("TimerObject", bugcheck::TIMER_OR_DPC_INVALID)
-            .text(format!("a timer that is set is initialised again: {}", k.describe_address(timer)))
-            .parameter(timer, "the timer"));
+        k.stop(
+            Fault::new("TimerObject", bugcheck::TIMER_OR_DPC_INVALID)
+                .text(format!("a timer that is set is initialised again: {}", k.describe_address(timer)))
+                .parameter(timer, "the timer"),
+        );
     }
     k.initialize_timer(timer, kind);
 }

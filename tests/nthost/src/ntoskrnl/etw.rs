@@ -179,7 +179,8 @@ fn value(input: u8, output: u8, payload: &mut Bytes<'_>) -> Option<Value> {
         15 | 18 => Value::Bytes(payload.take(16)?.to_vec()),
         22 => {
             let length = payload.number(2)? as usize;
-            let units = payload.take(length)?.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+            let units =
+                payload.take(length)?.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
             Value::Text(String::from_utf16_lossy(&units.collect::<Vec<_>>()))
         }
         23 => {
@@ -212,7 +213,8 @@ fn pieces(k: &Kernel, count: u32, data: u64) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
 
 /// `EVENT_DESCRIPTOR`: Id, Version, Channel, Level at 4, Opcode, Task, Keyword at 8.
 fn write(k: &Kernel, handle: u64, descriptor: u64, count: u32, data: u64) -> i32 {
-    let known = |session: &mut Session| session.providers.get(&handle).map(|known| (known.name.clone(), known.id));
+    let known =
+        |session: &mut Session| session.providers.get(&handle).map(|known| (known.name.clone(), known.id));
     let Some((name, provider_id)) = k.services.session.with(known) else { return INVALID_HANDLE };
     let (provider, metadata, payload) = pieces(k, count, data);
     let provider = provider_name(&provider).unwrap_or(name);

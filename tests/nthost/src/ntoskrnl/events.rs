@@ -31,9 +31,14 @@ fn wait(k: &Kernel, objects: &[u64], all: bool, timeout: u64) -> i32 {
 fn check_object(k: &Kernel, object: u64) {
     let kind = k.read::<u8>(object) & 0x7F;
     if !matches!(kind, 0..=2 | 5 | 6 | 8 | 9) {
-        k.stop(Fault::new("WaitObject", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-            .text(format!("a wait for something that is no dispatcher object (type {kind}): {}", k.describe_address(object)))
-            .parameter(object, "the object"));
+        k.stop(
+            Fault::new("WaitObject", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                .text(format!(
+                    "a wait for something that is no dispatcher object (type {kind}): {}",
+                    k.describe_address(object)
+                ))
+                .parameter(object, "the object"),
+        );
     }
 }
 

@@ -37,7 +37,11 @@ fn one(k: &Kernel, specification: &str, arguments: &mut dyn Iterator<Item = u64>
     let star = precision.starts_with('*').then(|| arguments.next().unwrap_or(0));
     let digits: String = precision.chars().take_while(char::is_ascii_digit).collect();
     let limit = star.map(|value| value as usize).or_else(|| digits.parse().ok());
-    let width: String = prefix.chars().skip_while(|c| !c.is_ascii_digit() || *c == '0').take_while(char::is_ascii_digit).collect();
+    let width: String = prefix
+        .chars()
+        .skip_while(|c| !c.is_ascii_digit() || *c == '0')
+        .take_while(char::is_ascii_digit)
+        .collect();
     let width = width.parse().unwrap_or(0);
     let wide = flags.contains("ll") || flags.contains("I64") || matches!(conversion, 'p' | 's' | 'S' | 'Z');
     let value = arguments.next().unwrap_or(0);

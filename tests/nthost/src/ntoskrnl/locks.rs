@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cpu::irql::{DISPATCH as DISPATCH_LEVEL, HIGH};
-use crate::export::{DISPATCH, Between};
+use crate::export::{Between, DISPATCH};
 use crate::kernel::Kernel;
 use crate::stop::{Fault, HeldLock, bugcheck};
 
@@ -41,9 +41,14 @@ impl Kernel {
         let cpu = self.cpu_number();
         while !self.try_spin_lock(lock) {
             if self.services.locks.with(|locks| locks.get(&lock).is_some_and(|owner| owner.cpu == cpu)) {
-                self.stop(Fault::new("Deadlock", bugcheck::SPIN_LOCK_ALREADY_OWNED)
-                    .text(format!("cpu {cpu} takes a spin lock that it holds already: {}", self.describe_address(lock)))
-                    .parameter(lock, "the spin lock"));
+                self.stop(
+                    Fault::new("Deadlock", bugcheck::SPIN_LOCK_ALREADY_OWNED)
+                        .text(format!(
+                            "cpu {cpu} takes a spin lock that it holds already: {}",
+                            self.describe_address(lock)
+                        ))
+                        .parameter(lock, "the spin lock"),
+                );
             }
             self.pass_time(50);
             self.give_way();
@@ -63,10 +68,14 @@ impl Kernel {
             free
         });
         if value != u64::from(!free) {
-            self.stop(Fault::new("SpinLockValue", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                .text(format!("the spin lock at {} holds {value:#x}: not initialised, or overwritten",
-                    self.describe_address(lock)))
-                .parameter(lock, "the spin lock"));
+            self.stop(
+                Fault::new("SpinLockValue", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                    .text(format!(
+                        "the spin lock at {} holds {value:#x}: not initialised, or overwritten",
+                        self.describe_address(lock)
+                    ))
+                    .parameter(lock, "the spin lock"),
+            );
         }
         if free {
             self.write(lock, 1u64);
@@ -85,9 +94,14 @@ impl Kernel {
             owned
         });
         if !owned {
-            self.stop(Fault::new("SpinLockRelease", bugcheck::SPIN_LOCK_NOT_OWNED)
-                .text(format!("cpu {cpu} releases a spin lock that it does not hold: {}", self.describe_address(lock)))
-                .parameter(lock, "the spin lock"));
+            self.stop(
+                Fault::new("SpinLockRelease", bugcheck::SPIN_LOCK_NOT_OWNED)
+                    .text(format!(
+                        "cpu {cpu} releases a spin lock that it does not hold: {}",
+                        self.describe_address(lock)
+                    ))
+                    .parameter(lock, "the spin lock"),
+            );
         }
         self.write(lock, 0u64);
     }
@@ -101,7 +115,11 @@ impl Kernel {
     /// All spin locks that are held, for a report.
     pub(crate) fn held_locks(&self) -> Vec<HeldLock> {
         let locks = self.services.locks.try_with(|locks| locks.clone()).unwrap_or_default();
-        let held = |(address, owner): (u64, Owner)| HeldLock { address, cpu: owner.cpu, taken_at: self.symbol(owner.taken_at) };
+        let held = |(address, owner): (u64, Owner)| HeldLock {
+            address,
+            cpu: owner.cpu,
+            taken_at: self.symbol(owner.taken_at),
+        };
         locks.into_iter().map(held).collect()
     }
 
@@ -113,8 +131,10 @@ impl Kernel {
     /// The IRQL is about to drop below DISPATCH_LEVEL: no spin lock may be held then.
     pub(crate) fn check_lowering(&self, new: u8) {
         if self.locks_held() != 0 {
-            self.stop(Fault::new("SpinLockIrql", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-                .text(format!("the IRQL is lowered to {new} with a spin lock held")));
+            self.stop(
+                Fault::new("SpinLockIrql", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                    .text(format!("the IRQL is lowered to {new} with a spin lock held")),
+            );
         }
     }
 }

@@ -18,10 +18,14 @@ fn map(k: &Kernel, physical: u64, length: u64) -> u64 {
         return 0;
     }
     if k.mmio_target(physical).is_none() {
-        k.stop(Fault::new("MapRegisters", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-            .text(format!("physical address {physical:#x} is mapped as device registers; no device answers there"))
-            .parameter(physical, "the physical address")
-            .parameter(length, "the length"));
+        k.stop(
+            Fault::new("MapRegisters", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                .text(format!(
+                    "physical address {physical:#x} is mapped as device registers; no device answers there"
+                ))
+                .parameter(physical, "the physical address")
+                .parameter(length, "the length"),
+        );
     }
     k.map_io_space(physical, length).unwrap_or(0)
 }
@@ -39,9 +43,11 @@ fn free_contiguous(k: &Kernel, address: u64) {
         matches!(region.kind, Kind::Contiguous(_)) && region.start == address && region.freed_by.is_none()
     });
     if is_contiguous != Some(true) {
-        k.stop(Fault::new("ContiguousMemory", bugcheck::BAD_POOL_CALLER)
-            .text(format!("freed as contiguous memory: {}", k.describe_address(address)))
-            .parameter(address, "the address"));
+        k.stop(
+            Fault::new("ContiguousMemory", bugcheck::BAD_POOL_CALLER)
+                .text(format!("freed as contiguous memory: {}", k.describe_address(address)))
+                .parameter(address, "the address"),
+        );
     }
     k.memory.destroy(address, by);
 }

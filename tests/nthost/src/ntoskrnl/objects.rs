@@ -24,15 +24,11 @@ impl Kernel {
     pub fn dereference_object(&self, object: u64) -> i64 {
         let Some(left) = self.count(object, -1) else { self.no_object(object) };
         if left == 0 {
+            self.check_device_dereference(object);
             self.services.objects.with(|objects| objects.remove(&object));
             self.system_free(object);
         }
         left
-    }
-
-    /// Whether references to `object` are counted here.
-    pub(crate) fn is_object(&self, object: u64) -> bool {
-        self.services.objects.with(|objects| objects.contains_key(&object))
     }
 
     fn count(&self, object: u64, change: i32) -> Option<i64> {
@@ -44,9 +40,14 @@ impl Kernel {
     }
 
     pub(crate) fn no_object(&self, object: u64) -> ! {
-        self.stop(Fault::new("ObReference", bugcheck::REFERENCE_BY_POINTER)
-            .text(format!("a reference to something that is no object: {}", self.describe_address(object)))
-            .parameter(0, "")
-            .parameter(object, "the address"));
+        self.stop(
+            Fault::new("ObReference", bugcheck::REFERENCE_BY_POINTER)
+                .text(format!(
+                    "a reference to something that is no object: {}",
+                    self.describe_address(object)
+                ))
+                .parameter(0, "")
+                .parameter(object, "the address"),
+        );
     }
 }

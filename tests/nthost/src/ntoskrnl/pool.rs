@@ -13,7 +13,8 @@ const NON_PAGED_EXECUTE: u64 = 0x80;
 const PAGED: u64 = 0x100;
 /// Flags above these 32 bits are optional and may be ignored.
 const REQUIRED: u64 = 0xFFFF_FFFF;
-const KNOWN: u64 = 0x01 | UNINITIALIZED | 0x04 | 0x08 | 0x10 | RAISE_ON_FAILURE | NON_PAGED | NON_PAGED_EXECUTE | PAGED;
+const KNOWN: u64 =
+    0x01 | UNINITIALIZED | 0x04 | 0x08 | 0x10 | RAISE_ON_FAILURE | NON_PAGED | NON_PAGED_EXECUTE | PAGED;
 
 fn bad_caller(k: &Kernel, text: String) -> ! {
     k.stop(Fault::new("Pool", bugcheck::BAD_POOL_CALLER).text(text))
@@ -21,9 +22,11 @@ fn bad_caller(k: &Kernel, text: String) -> ! {
 
 fn check_irql(k: &Kernel, paged: bool, what: &str) {
     if paged && k.irql() > 1 {
-        k.stop(Fault::new("IrqlExAllocatePool", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-            .text(format!("paged pool is {what} at IRQL {}; APC_LEVEL is the highest allowed", k.irql()))
-            .parameter(1, "paged pool at raised IRQL"));
+        k.stop(
+            Fault::new("IrqlExAllocatePool", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                .text(format!("paged pool is {what} at IRQL {}; APC_LEVEL is the highest allowed", k.irql()))
+                .parameter(1, "paged pool at raised IRQL"),
+        );
     }
 }
 

@@ -34,9 +34,11 @@ fn wait_until(k: &Kernel, done: impl Fn() -> bool) {
 fn acquire(k: &Kernel, lock: u64, shared: bool) {
     let thread = k.current_thread_id();
     if k.services.holders.with(|holders| holders.get(&lock) == Some(&Holder::Exclusive(thread))) {
-        k.stop(Fault::new("Deadlock", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-            .text(format!("a thread takes a lock that it holds already: {}", k.describe_address(lock)))
-            .parameter(lock, "the lock"));
+        k.stop(
+            Fault::new("Deadlock", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                .text(format!("a thread takes a lock that it holds already: {}", k.describe_address(lock)))
+                .parameter(lock, "the lock"),
+        );
     }
     wait_until(k, || try_acquire(k, lock, shared));
 }
@@ -64,9 +66,14 @@ fn release(k: &Kernel, lock: u64, shared: bool) {
         _ => false,
     });
     if !released {
-        k.stop(Fault::new("LockOwner", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-            .text(format!("a lock is released by a thread that does not hold it: {}", k.describe_address(lock)))
-            .parameter(lock, "the lock"));
+        k.stop(
+            Fault::new("LockOwner", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                .text(format!(
+                    "a lock is released by a thread that does not hold it: {}",
+                    k.describe_address(lock)
+                ))
+                .parameter(lock, "the lock"),
+        );
     }
 }
 
@@ -89,8 +96,10 @@ fn give_mutex(k: &Kernel, mutex: u64) {
 /// Push locks are taken with normal kernel APCs off (Learn, ExAcquirePushLockExclusive).
 fn check_critical(k: &Kernel) {
     if k.irql() < APC_LEVEL && k.current_thread().critical.load(Ordering::Relaxed) == 0 {
-        k.stop(Fault::new("CriticalRegions", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-            .text("a push lock is used outside a critical region"));
+        k.stop(
+            Fault::new("CriticalRegions", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                .text("a push lock is used outside a critical region"),
+        );
     }
 }
 

@@ -10,13 +10,21 @@ use crate::kernel::Kernel;
 /// The first kernel handle; the next ones are four apart. Kernel handles have the top bits set.
 const FIRST_HANDLE: u64 = 0xFFFF_FFFF_8000_0004;
 
+/// What a handle means.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Handle {
+    object: u64,
+    made_by: u64,
+}
+
 impl Kernel {
     /// Makes a handle for an object and takes a reference for it.
     pub fn make_handle(&self, object: u64) -> u64 {
         self.reference_object(object);
+        let entry = Handle { object, made_by: self.caller_address() };
         self.services.handles.with(|handles| {
             let handle = handles.last_key_value().map_or(FIRST_HANDLE, |(last, _)| last + 4);
-            handles.insert(handle, object);
+            handles.insert(handle, entry);
             handle
         })
     }
@@ -24,24 +32,29 @@ impl Kernel {
     /// The object a handle means.
     #[must_use]
     pub fn object_of_handle(&self, handle: u64) -> Option<u64> {
-        self.services.handles.with(|handles| handles.get(&handle).copied())
+        self.services.handles.with(|handles| handles.get(&handle).map(|entry| entry.object))
     }
 
     /// Closes a handle; `None` when there is no such handle, else the status for who asked.
     pub fn close_handle(&self, handle: u64) -> Option<i32> {
-        let object = self.services.handles.with(|handles| handles.remove(&handle))?;
-        self.dereference_object(object);
+        let entry = self.services.handles.with(|handles| handles.remove(&handle))?;
+        self.dereference_object(entry.object);
         Some(SUCCESS)
     }
 
-    /// One more reference to an object of any kind; returns the count where it is kept.
-    pub(crate) fn reference_any(&self, object: u64) -> i64 {
-        self.reference_object(object)
-    }
-
-    /// One reference less to an object of any kind.
-    pub(crate) fn dereference_any(&self, object: u64) -> i64 {
-        self.dereference_object(object)
+    /// Handles that code in an image has got and not closed.
+    pub(crate) fn handles_of(&self, image: impl Fn(u64) -> bool) -> Vec<String> {
+        let left = |handles: &mut std::collections::BTreeMap<u64, Handle>| -> Vec<(u64, Handle)> {
+            handles
+                .iter()
+                .filter(|(_, entry)| image(entry.made_by))
+                .map(|(&handle, &entry)| (handle, entry))
+                .collect()
+        };
+        let left = self.services.handles.with(left);
+        left.iter()
+            .map(|(handle, entry)| format!("handle {handle:#x} from {}", self.symbol(entry.made_by)))
+            .collect()
     }
 }
 
@@ -87,23 +100,23 @@ crate::export::exports! {
 
     /// One more reference to an object; returns the new count.
     pure fn ObfReferenceObject(k; object: u64) -> i64 [DISPATCH, "Learn, ObfReferenceObject"] {
-        k.reference_any(object)
+        k.reference_object(object)
     }
 
     /// One reference less; returns the new count.
     fn ObfDereferenceObject(k; object: u64) -> i64 [DISPATCH, "Learn, ObDereferenceObject"] {
-        k.dereference_any(object)
+        k.dereference_object(object)
     }
 
     /// One reference less, at a later time where the last one may go.
     fn ObDereferenceObjectDeferDelete(k; object: u64) [DISPATCH, "Learn, ObDereferenceObjectDeferDelete"] {
-        k.dereference_any(object);
+        k.dereference_object(object);
     }
 
     /// One more reference to an object whose type the caller knows.
     pure fn ObReferenceObjectByPointer(k; object: u64, access: u32, kind: u64, mode: i8) -> i32 [DISPATCH, "Learn, ObReferenceObjectByPointer"] {
         let _ = (access, kind, mode);
-        k.reference_any(object);
+        k.reference_object(object);
         SUCCESS
     }
 

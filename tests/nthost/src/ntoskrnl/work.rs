@@ -44,9 +44,11 @@ fn queue(k: &Kernel, item: u64, routine: u64, context: u64, extended: bool) {
     });
     let Some((busy, object)) = busy else { no_item(k, item) };
     if busy {
-        k.stop(Fault::new("WorkItemQueued", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-            .text(format!("a work item is queued that is queued already: {}", k.describe_address(item)))
-            .parameter(item, "the work item"));
+        k.stop(
+            Fault::new("WorkItemQueued", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                .text(format!("a work item is queued that is queued already: {}", k.describe_address(item)))
+                .parameter(item, "the work item"),
+        );
     }
     let run = move |k: &Kernel| {
         set_state(k, item, State::Running);
@@ -54,13 +56,16 @@ fn queue(k: &Kernel, item: u64, routine: u64, context: u64, extended: bool) {
         let arguments = [object, context, item];
         k.call("work item", routine, &arguments[..if extended { 3 } else { 2 }]);
         k.services.work.with(|work| {
-            if let Some(entry) = work.items.get_mut(&item) && entry.state == State::Running {
+            if let Some(entry) = work.items.get_mut(&item)
+                && entry.state == State::Running
+            {
                 entry.state = State::Free;
             }
         });
-        k.after_work_item(object);
+        k.dereference_object(object);
     };
-    k.before_work_item(object);
+    // The device or driver object stays while the work item waits and runs (Learn, IoQueueWorkItem).
+    k.reference_object(object);
     k.spawn("work item", 0, Box::new(run));
 }
 
@@ -73,25 +78,20 @@ fn set_state(k: &Kernel, item: u64, state: State) {
 }
 
 fn no_item(k: &Kernel, item: u64) -> ! {
-    k.stop(Fault::new("WorkItem", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
-        .text(format!("no work item: {}", k.describe_address(item)))
-        .parameter(item, "the address"));
+    k.stop(
+        Fault::new("WorkItem", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+            .text(format!("no work item: {}", k.describe_address(item)))
+            .parameter(item, "the address"),
+    );
 }
 
 impl Kernel {
-    /// The device or driver object stays while the work item waits and runs (Learn, IoQueueWorkItem).
-    fn before_work_item(&self, object: u64) {
-        self.reference_any(object);
-    }
-
-    fn after_work_item(&self, object: u64) {
-        self.dereference_any(object);
-    }
-
     /// Work items an image has made or whose routine lies in it, for the check at unload.
     pub(crate) fn work_of(&self, image: impl Fn(u64) -> bool) -> Vec<String> {
         self.services.work.with(|work| {
-            let items = work.items.iter().filter(|(_, item)| image(item.made_by) || (item.state != State::Free && image(item.routine)));
+            let items = work.items.iter().filter(|(_, item)| {
+                image(item.made_by) || (item.state != State::Free && image(item.routine))
+            });
             let items = items.map(|(address, item)| format!("work item {address:#x} ({:?})", item.state));
             let plain = work.plain.iter().filter(|&(&routine, &count)| count != 0 && image(routine));
             items.chain(plain.map(|(routine, _)| format!("queued routine {routine:#x}"))).collect()

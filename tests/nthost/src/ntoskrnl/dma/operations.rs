@@ -146,7 +146,9 @@ mod tests {
     #[test]
     fn the_table_has_the_entries_of_the_header_in_order() {
         // Offsets of a few functions in wdm.h for x64; the size is entry 0.
-        for (name, offset) in [("PutDmaAdapter", 8), ("GetDmaAlignment", 72), ("AllocateCommonBufferEx", 0x98)] {
+        for (name, offset) in
+            [("PutDmaAdapter", 8), ("GetDmaAlignment", 72), ("AllocateCommonBufferEx", 0x98)]
+        {
             let index = OPERATIONS.iter().position(|entry| entry.0 == name).expect("the entry");
             assert_eq!(index * 8, offset, "{name}");
         }

@@ -123,6 +123,11 @@ impl Function {
         &self.engine
     }
 
+    /// A client has introduced itself.
+    pub fn is_greeted(&self) -> bool {
+        self.greeted
+    }
+
     /// The client has left: power off, forget its memory and interrupts.
     pub fn disconnected(&mut self) {
         self.engine.reset();

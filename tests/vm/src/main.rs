@@ -81,7 +81,7 @@ fn run() -> Result<ExitCode, String> {
                         broken |= matches!(end, End::Broken(_));
                         let _turn = output.lock();
                         println!("function {number}: {end}");
-                        if request.statistics {
+                        if request.statistics && !matches!(end, End::Silent) {
                             print_statistics(number, &function);
                         }
                         if request.once {

@@ -33,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub enum End {
     /// It closed the connection between two messages.
     Left,
+    /// It came and went without a word.
+    Silent,
     /// It broke the protocol or the connection.
     Broken(String),
 }
@@ -41,6 +43,7 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Left => f.write_str("the client left"),
+            Self::Silent => f.write_str("somebody looked in"),
             Self::Broken(why) => write!(f, "the client was dropped: {why}"),
         }
     }
@@ -70,7 +73,8 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 pub fn serve(listener: &UnixListener, function: &mut Function) -> io::Result<End> {
     let (stream, _) = listener.accept()?;
     let end = match visit(stream, function) {
-        Ok(()) => End::Left,
+        Ok(()) if function.is_greeted() => End::Left,
+        Ok(()) => End::Silent,
         Err(error) => End::Broken(error.to_string()),
     };
     function.disconnected();

@@ -326,7 +326,7 @@ fn requests_without_sense_are_refused_and_the_visit_goes_on() {
         ("a server's command", 11, vec![0; 16], 95),
         ("short map", 2, vec![0; 31], 22),
         ("empty map", 2, vec![0; 32], 22),
-        ("unmap of nothing", 3, vec![0; 24], 22),
+        ("unmap of an empty range", 3, vec![0; 24], 22),
         ("region that is not there", 5, vec![0xFF; 32], 22),
         ("interrupt that is not there", 7, vec![0xFF; 16], 22),
         ("vectors that are not there", 8, [20_u32, 4 | 32, 2, 5, 1].map(u32::to_le_bytes).concat(), 22),

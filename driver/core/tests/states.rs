@@ -1,0 +1,363 @@
+//! Every command and event in every state, against an engine that answers anything at all; and the page that shows
+//! the table.
+#![forbid(unsafe_code)]
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ioat_core::identity::Identity;
+use ioat_core::state::{Answer, Command, answer};
+use ioat_core::{Channel, Clock, Engine, Hardware, Patience, PciConfig, Refusal, Registers, Report, State};
+use netdma_abi::completion::ARMED;
+use proof::proves;
+
+const RING: u64 = 0x1_0000_0000;
+const WORD: u64 = 0x2_0000_0040;
+
+/// An engine that answers each read with the next of a list of choices: the search tries them all.
+struct Chaos {
+    choices: RefCell<Vec<usize>>,
+    /// How many answers each read so far could have had.
+    widths: RefCell<Vec<usize>>,
+    touched: Cell<bool>,
+    now: Cell<u64>,
+}
+
+impl Chaos {
+    fn new(choices: Vec<usize>) -> Self {
+        Self {
+            choices: RefCell::new(choices),
+            widths: RefCell::new(Vec::new()),
+            touched: Cell::new(false),
+            now: Cell::new(0),
+        }
+    }
+
+    fn pick<T: Copy>(&self, answers: &[T]) -> T {
+        self.touched.set(true);
+        let turn = self.widths.borrow().len();
+        self.widths.borrow_mut().push(answers.len());
+        let choice = self.choices.borrow().get(turn).copied().unwrap_or(0);
+        answers[choice]
+    }
+
+    /// The next list of choices, as an odometer counts; `None` after the last.
+    fn next(&self) -> Option<Vec<usize>> {
+        let widths = self.widths.borrow();
+        let mut choices: Vec<usize> =
+            (0..widths.len()).map(|turn| self.choices.borrow().get(turn).copied().unwrap_or(0)).collect();
+        while let Some(last) = choices.pop() {
+            if last + 1 < widths[choices.len()] {
+                choices.push(last + 1);
+                return Some(choices);
+            }
+        }
+        None
+    }
+}
+
+impl Registers for Chaos {
+    fn read8(&self, _offset: u32) -> u8 {
+        self.pick(&[0x00, 0x20, 0xFF])
+    }
+    fn read16(&self, _offset: u32) -> u16 {
+        unreachable!("no 16-bit register is read")
+    }
+    fn read32(&self, _offset: u32) -> u32 {
+        self.pick(&[0, 0x101, u32::MAX])
+    }
+    fn read64(&self, _offset: u32) -> u64 {
+        self.pick(&[RING, RING | 1, RING | 2, RING | 3, 4, u64::MAX])
+    }
+    fn write8(&self, _offset: u32, _value: u8) {
+        self.touched.set(true);
+    }
+    fn write16(&self, _offset: u32, _value: u16) {
+        self.touched.set(true);
+    }
+    fn write32(&self, _offset: u32, _value: u32) {
+        self.touched.set(true);
+    }
+    fn write64(&self, _offset: u32, _value: u64) {
+        self.touched.set(true);
+    }
+}
+
+impl PciConfig for Chaos {
+    fn read16(&self, _offset: u16) -> Option<u16> {
+        Some(0x0006)
+    }
+    fn write16(&self, _offset: u16, _value: u16) -> Option<()> {
+        Some(())
+    }
+    fn read32(&self, _offset: u16) -> Option<u32> {
+        None
+    }
+    fn write32(&self, _offset: u16, _value: u32) -> Option<()> {
+        None
+    }
+}
+
+/// Each pause uses up the whole patience, so that every wait is two looks.
+struct Hasty<'a, const PASSIVE: bool>(&'a Chaos);
+
+impl<const PASSIVE: bool> Clock for Hasty<'_, PASSIVE> {
+    const PATIENCE: Patience = if PASSIVE { Patience::PASSIVE } else { Patience::DISPATCH };
+    fn now_us(&self) -> u64 {
+        self.0.now.get()
+    }
+    fn pause_us(&self, _us: u32) {
+        self.0.now.set(self.0.now.get() + 1_000_000);
+    }
+}
+
+/// What can happen to a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Happening {
+    Command(Command),
+    Interrupt,
+    Rearm,
+    Watchdog,
+    Worker,
+    /// The engine writes the completion word.
+    Word(u64),
+    BringUp,
+    ShutDown,
+    Removal,
+}
+
+const HAPPENINGS: [Happening; 18] = [
+    Happening::Command(Command::Attach),
+    Happening::Command(Command::Start),
+    Happening::Command(Command::Append),
+    Happening::Command(Command::Suspend),
+    Happening::Command(Command::Resume),
+    Happening::Command(Command::Abort),
+    Happening::Command(Command::Reset),
+    Happening::Command(Command::Detach),
+    Happening::Interrupt,
+    Happening::Rearm,
+    Happening::Watchdog,
+    Happening::Worker,
+    Happening::Word(RING),
+    Happening::Word(RING | 3),
+    Happening::Word(u64::MAX),
+    Happening::BringUp,
+    Happening::ShutDown,
+    Happening::Removal,
+];
+
+/// Carries it out; gives what a command refused, and what was reported.
+fn happen(
+    happening: Happening,
+    channel: &mut Channel,
+    chaos: &Chaos,
+    word: &AtomicU64,
+) -> (Option<Refusal>, Report) {
+    let dispatch = &Hardware { registers: chaos, config: chaos, clock: Hasty::<false>(chaos) };
+    let passive = &Hardware { registers: chaos, config: chaos, clock: Hasty::<true>(chaos) };
+    let command = match happening {
+        Happening::Command(command) => command,
+        Happening::Interrupt => return (None, channel.service(dispatch, word)),
+        Happening::Rearm => return (None, channel.rearm(dispatch, word)),
+        Happening::Watchdog => return (None, channel.watch(dispatch, word)),
+        Happening::Worker => {
+            channel.finish_stopping(passive);
+            return (None, Report::Nothing);
+        }
+        Happening::Word(value) => {
+            word.store(value, Ordering::Relaxed);
+            return (None, Report::Nothing);
+        }
+        Happening::BringUp => {
+            let _ = channel.bring_up(passive);
+            return (None, Report::Nothing);
+        }
+        Happening::ShutDown => {
+            let _ = channel.shut_down(passive);
+            return (None, Report::Nothing);
+        }
+        Happening::Removal => {
+            channel.remove(Some(word));
+            return (None, Report::Nothing);
+        }
+    };
+    let result = match command {
+        Command::Attach => channel.attach(dispatch, WORD),
+        Command::Start => {
+            word.store(ARMED, Ordering::Relaxed);
+            channel.start(dispatch, word, RING, 1)
+        }
+        Command::Append => channel.append(dispatch, RING, 1),
+        Command::Suspend => channel.suspend(dispatch, word),
+        Command::Resume => channel.resume(dispatch),
+        Command::Abort => channel.abort(dispatch, word),
+        Command::Reset => channel.reset(dispatch, word),
+        Command::Detach => {
+            channel.detach(dispatch);
+            return (None, Report::Nothing);
+        }
+    };
+    (result.err(), Report::Nothing)
+}
+
+/// Everything that decides what a channel does next; engine, count of descriptors and last error do not.
+fn key(channel: &Channel, word: u64) -> String {
+    let mut text = format!("{channel:?} {word:x}");
+    text.drain(..text.find("state: ").unwrap());
+    for (from, to) in [("posted: ", "seen: "), ("last_error: ", "unreported: ")] {
+        text.drain(text.find(from).unwrap()..text.find(to).unwrap());
+    }
+    text
+}
+
+fn fresh() -> Channel {
+    let identity = Identity::of(0x8086, 0x0B00, netdma_abi::Version::V2_1).unwrap();
+    struct Constants;
+    impl Registers for Constants {
+        fn read8(&self, offset: u32) -> u8 {
+            match offset {
+                0x08 => 0x34,
+                0x00 => 1,
+                _ => 20,
+            }
+        }
+        fn read16(&self, _: u32) -> u16 {
+            0
+        }
+        fn read32(&self, _: u32) -> u32 {
+            0
+        }
+        fn read64(&self, _: u32) -> u64 {
+            0
+        }
+        fn write8(&self, _: u32, _: u8) {}
+        fn write16(&self, _: u32, _: u16) {}
+        fn write32(&self, _: u32, _: u32) {}
+        fn write64(&self, _: u32, _: u64) {}
+    }
+    Channel::new(Engine::probe(&Constants, &identity).unwrap(), 0)
+}
+
+#[test]
+fn no_sequence_of_eight_happenings_finds_an_unspecified_answer() {
+    let untouchable = [State::Down, State::Stopping, State::Lost, State::Gone];
+    let mut known = BTreeSet::new();
+    let mut border = vec![(fresh(), ARMED)];
+    let mut reached: BTreeMap<String, usize> = BTreeMap::new();
+    for depth in 0..8 {
+        let mut next = Vec::new();
+        for (start, word_before) in border {
+            for happening in HAPPENINGS {
+                let mut choices = Some(Vec::new());
+                while let Some(tried) = choices {
+                    let chaos = Chaos::new(tried);
+                    let word = AtomicU64::new(word_before);
+                    let mut channel = start.clone();
+                    let (refused, report) = happen(happening, &mut channel, &chaos, &word);
+                    let context =
+                        || format!("{happening:?} on {start:?} with {:?} -> {channel:?}", chaos.choices);
+
+                    if let Happening::Command(command) = happening {
+                        if let Answer::Refuse(why) = answer(start.state(), command) {
+                            assert_eq!(refused, Some(why), "{}", context());
+                            assert!(!chaos.touched.get(), "a refusal touches nothing: {}", context());
+                        }
+                        if refused == Some(Refusal::Expired) {
+                            assert_eq!(channel.state(), State::Stopping, "{}", context());
+                        }
+                        if refused == Some(Refusal::Gone) {
+                            proves!(crate: H36; assert_eq!(channel.state(), State::Gone, "{}", context()));
+                        }
+                        let owned = !matches!(happening, Happening::Command(Command::Detach));
+                        let stays = untouchable.contains(&start.state());
+                        assert!(!(stays && owned && chaos.touched.get()), "{}", context());
+                    }
+                    // Interrupts never touch an engine that somebody else has, or that is not there.
+                    if matches!(happening, Happening::Interrupt | Happening::Rearm | Happening::Watchdog) {
+                        let stays = untouchable.contains(&start.state());
+                        assert!(!(stays && chaos.touched.get()), "{}", context());
+                    }
+                    // A stop is reported with the word in place, once, and by nobody but the service of interrupts.
+                    if report == Report::Stopped {
+                        let halted = word.load(Ordering::Relaxed) & 7 == 3;
+                        proves!(crate: R147, R196, R204; assert!(halted, "{}", context()));
+                        assert!(!channel.wants_report(), "{}", context());
+                        let again = channel.clone().service(
+                            &Hardware { registers: &chaos, config: &chaos, clock: Hasty::<false>(&chaos) },
+                            &word,
+                        );
+                        assert_eq!(again, Report::Nothing, "{}", context());
+                    }
+
+                    if known.insert(key(&channel, word.load(Ordering::Relaxed))) {
+                        *reached.entry(channel.state().name().to_owned()).or_default() += 1;
+                        next.push((channel, word.load(Ordering::Relaxed)));
+                    }
+                    choices = chaos.next();
+                }
+            }
+        }
+        border = next;
+        assert!(!border.is_empty() || depth > 3, "the search ended at once");
+    }
+    let states: Vec<&str> = reached.keys().map(String::as_str).collect();
+    assert_eq!(states.len(), State::ALL.len(), "every state was reached, not only {states:?}");
+}
+
+/// docs/channel-states.md.
+fn page() -> String {
+    let mut page = String::from(
+        "# Channel states of ioatdma.sys\n\n\
+         Made from the table in `driver/core/src/state.rs` by the test `the_page_shows_the_table` of ioat-core; run it \
+         with `UPDATE_DOCS=1` after a change.\n\n\
+         ```mermaid\nstateDiagram-v2\n    [*] --> down\n    down --> ready: bring up\n    ready --> running: start\n    \
+         running --> running: start, append\n    running --> suspended: suspend\n    suspended --> running: resume, start\n    \
+         running --> halted: abort\n    suspended --> halted: abort\n    running --> faulted: engine error\n    \
+         halted --> running: start\n    faulted --> running: start\n    running --> ready: reset\n    \
+         suspended --> ready: reset\n    halted --> ready: reset\n    faulted --> ready: reset\n    \
+         running --> stopping: a stop takes longer than 50 µs\n    stopping --> halted: stopped by then\n    \
+         stopping --> lost: not even reset\n    lost --> ready: bring up\n    running --> gone: all ones, surprise removal\n```\n\n\
+         Bring-up leads from every state but `gone` to `ready`, shut-down from every state but `gone` to `down`, a \
+         removal from every state to `gone`.\n\n| State |",
+    );
+    for command in Command::ALL {
+        let _ = write!(page, " {} |", format!("{command:?}").to_lowercase());
+    }
+    page.push_str("\n|---|");
+    page.push_str(&"---|".repeat(Command::ALL.len()));
+    for state in State::ALL {
+        let _ = write!(page, "\n| {} |", state.name());
+        for command in Command::ALL {
+            let text = match answer(state, command) {
+                Answer::Refuse(refusal) => format!("refused: {}", refusal.name()),
+                Answer::Program => "program → ready".into(),
+                Answer::Launch => "launch → running".into(),
+                Answer::Displace => "suspend, launch → running".into(),
+                Answer::RecoverAndLaunch => "reset, launch → running".into(),
+                Answer::Ring => "raise the count".into(),
+                Answer::Suspend => "suspend → suspended".into(),
+                Answer::Resume => "resume → running".into(),
+                Answer::Halt => "abort → halted".into(),
+                Answer::Reset => "reset, program → ready".into(),
+                Answer::Silence => "silence; state stays".into(),
+                Answer::Already => "nothing to do".into(),
+            };
+            let _ = write!(page, " {text} |");
+        }
+    }
+    page.push('\n');
+    page
+}
+
+#[test]
+fn the_page_shows_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/channel-states.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, page()).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(committed == page(), "docs/channel-states.md is out of date: run this test with UPDATE_DOCS=1");
+}

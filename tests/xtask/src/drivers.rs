@@ -17,8 +17,9 @@ use crate::{drivers_inf, steps, workspace};
 /// The command that builds.
 pub const COMMAND: Command = Command {
     name: "drivers",
-    usage: "[--package NAME]...",
+    usage: "[--package NAME]... [--twice]",
     summary: "Build netdma.sys, ioatdma.sys and netdmatest.sys into target/drivers.\n\n\
+              With --twice, forgets what was built of our crates, builds again, and fails unless every byte is the same.\n\
               Each with its .pdb and .inf in target/drivers/NAME. The library sources that the compiler lacks are \
               fetched once\ninto the cache folder: $NETDMA_CACHE, else $XDG_CACHE_HOME/netdma, else ~/.cache/netdma.",
     run,
@@ -44,12 +45,67 @@ pub fn images() -> PathBuf {
 }
 
 fn run(words: Vec<OsString>) -> Result<(), Failure> {
-    let only = packages(words)?;
+    let twice = words.iter().any(|word| word == "--twice");
+    let only = packages(words.into_iter().filter(|word| word != "--twice").collect())?;
     build(&only)?;
+    if twice {
+        let first = contents()?;
+        forget_our_crates()?;
+        build(&only)?;
+        let second = contents()?;
+        if let Some((path, _)) = first.iter().find(|file| !second.contains(file)) {
+            return Err(Failure::verdict(format!("{} is different in a second build", path.display())));
+        }
+        println!("a second build gives the same {} files", first.len());
+    }
     for name in DRIVERS.iter().filter(|name| only.is_empty() || only.iter().any(|given| given == *name)) {
         let image = images().join(name).join(format!("{name}.sys"));
         let size = fs::metadata(&image).map(|data| data.len()).unwrap_or(0);
         println!("{} ({size} bytes)", image.display());
+    }
+    Ok(())
+}
+
+/// Every file in [`images`], with its bytes.
+fn contents() -> Result<Vec<(PathBuf, Vec<u8>)>, Failure> {
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        move |error| Failure::usage(format!("{path}: {error}"))
+    };
+    let mut files = Vec::new();
+    for name in DRIVERS {
+        let folder = images().join(name);
+        for entry in fs::read_dir(&folder).map_err(failed(&folder))?.flatten() {
+            let bytes = fs::read(entry.path()).map_err(failed(&entry.path()))?;
+            files.push((entry.path(), bytes));
+        }
+    }
+    Ok(files)
+}
+
+/// Makes cargo build every crate of this workspace anew, not those of others.
+fn forget_our_crates() -> Result<(), Failure> {
+    const OURS: [&str; 10] = [
+        "ioat-core-",
+        "ioat-regs-",
+        "ioatdma-",
+        "netdma-",
+        "netdmatest-",
+        "nt-",
+        "wdk-alloc-",
+        "wdk-build-",
+        "wdk-panic-",
+        "wdk-sys-",
+    ];
+    let folder = build_folder().join(TARGET).join("release/.fingerprint");
+    let entries =
+        fs::read_dir(&folder).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if OURS.iter().any(|crate_name| name.to_string_lossy().starts_with(crate_name)) {
+            fs::remove_dir_all(entry.path())
+                .map_err(|error| Failure::usage(format!("{}: {error}", entry.path().display())))?;
+        }
     }
     Ok(())
 }

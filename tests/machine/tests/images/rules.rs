@@ -77,7 +77,7 @@ fn subsystem(image: &File) -> Verdict {
 fn entry_point(image: &File) -> Verdict {
     let symbols = Symbols::of(image)?;
     let names = symbols.at(image.headers()?.entry());
-    if names.iter().any(|name| *name == "FxDriverEntry") {
+    if names.contains(&"FxDriverEntry") {
         Ok(())
     } else {
         Err(format!("entry point is {names:?}, not FxDriverEntry"))

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::arguments::Arguments;
 use crate::command::{Command, Failure};
-use crate::{drivers, events, requirements, steps};
+use crate::{drivers, events, requirements, steps, vm};
 
 /// The command.
 pub const COMMAND: Command = Command {
@@ -107,6 +107,11 @@ fn test(tally: &mut Tally) -> Result<(), Failure> {
     let outcome = outcome.and(cargo_test("driver tests", &mut drivers, tally));
     // And the stand-ins themselves, against other sources for what they claim.
     let outcome = outcome.and(cargo_test("stand-in tests", &mut drivers::of_standins("test"), tally));
+    // And drivers that we did not write, on the virtual engine.
+    let outcome = outcome.and_then(|()| {
+        let mut guests = vm::every_run()?;
+        cargo_test("virtual machines", guests.env(proof::FOLDER, &proofs), tally)
+    });
     // A test program that crashes reports no result: cargo's own verdict then says so.
     outcome?;
     if tally.passed == 0 {

@@ -1,6 +1,8 @@
 //! `cargo xtask vm`: drivers that we did not write, on the virtual engine, in a virtual machine.
 
 use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command as Process;
 
 use crate::arguments::Arguments;
 use crate::command::{Command, Failure};
@@ -32,18 +34,31 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
         println!("the laboratory is in {}", lab.display());
         return Ok(());
     }
-    let mut tests = steps::cargo_command();
-    tests.args(["test", "--profile", "host", "--package", "ioat-vfio", "--test", "guests", "--"]);
-    tests.env("NETDMA_VM_LAB", &lab);
+    let mut guests = guests(&lab);
     if arguments.has("--all") {
-        tests.arg("--all");
+        guests.arg("--all");
     }
     if let Some(word) = arguments.value("--only") {
-        tests.arg("--only").arg(word);
+        guests.arg("--only").arg(word);
     }
-    steps::run("vm", &mut tests, |line| {
+    steps::run("vm", &mut guests, |line| {
         if let Some(line) = line.strip_prefix("vm: ") {
             println!("      {line}");
         }
     })
+}
+
+/// The scenarios of every test run, as a test program to be started; sets the laboratory up if there is none.
+///
+/// # Errors
+/// The laboratory cannot be set up.
+pub fn every_run() -> Result<Process, Failure> {
+    Ok(guests(&vm_lab::prepare(Parts::Linux, false)?))
+}
+
+/// The program that boots the guests.
+fn guests(lab: &Path) -> Process {
+    let mut command = steps::cargo_command();
+    command.args(["test", "--package", "ioat-vfio", "--test", "guests", "--"]).env("NETDMA_VM_LAB", lab);
+    command
 }

@@ -9,6 +9,7 @@ mod interrupts;
 mod legacy;
 mod mutation;
 mod pci;
+mod probes;
 mod raid;
 mod registers;
 mod states;

@@ -5,8 +5,6 @@
 
 use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
-use proof::proves;
-
 use crate::{
     initramfs::Initramfs,
     lab::Lab,
@@ -114,7 +112,6 @@ fn content(outcome: &Outcome) -> Result<String, String> {
         return Err("the guest did not come to its end".into());
     }
     let (descriptors, fills) = (outcome.counter("descriptors"), outcome.counter("fills"));
-    proves!(model: M58; assert!(descriptors > 1000); assert!(fills > 0));
     Ok(format!("{descriptors} descriptors, {fills} fills"))
 }
 
@@ -125,7 +122,6 @@ fn content_with_errors(outcome: &Outcome) -> Result<String, String> {
     if outcome.count("error_handling") == 0 || halts == 0 {
         return Err(format!("the error tests did not run ({halts} halts)"));
     }
-    proves!(model: M58, M47, M61; assert!(halts > 0));
     Ok(format!("{text}, {halts} halts recovered"))
 }
 

@@ -143,7 +143,6 @@ pub fn scenarios() -> Vec<Scenario> {
             functions: 8,
             judge: |outcome| {
                 let text = hold(outcome, 8, 16000)?;
-                proves!(model: M54; assert!(summary(outcome).per_second >= STALLED));
                 Ok(text)
             },
             ..COPIES
@@ -157,7 +156,6 @@ pub fn scenarios() -> Vec<Scenario> {
                 if lines == 0 || messages != 0 {
                     return Err(format!("{lines} line interrupts and {messages} messages"));
                 }
-                proves!(model: M53, M51; assert!(lines > 0));
                 Ok(text)
             },
             ..COPIES
@@ -209,7 +207,6 @@ pub fn scenarios() -> Vec<Scenario> {
                 if raids == 0 {
                     return Err("no XOR was executed".into());
                 }
-                proves!(model: M55; assert!(raids > 0));
                 Ok(format!("{text}, {raids} XOR"))
             },
             ..COPIES
@@ -245,7 +242,6 @@ pub fn scenarios() -> Vec<Scenario> {
                 if rebound != "100" {
                     return Err(format!("{rebound} of 100 rebinds passed the self-test"));
                 }
-                proves!(model: M59; assert_eq!(rebound, "100"));
                 Ok(format!("{text}, 100 rebinds"))
             },
             ..COPIES
@@ -259,7 +255,6 @@ pub fn scenarios() -> Vec<Scenario> {
             ],
             judge: |outcome| {
                 let text = two_thousand(outcome)?;
-                proves!(model: M60; assert_eq!(summary(outcome).failures, 0));
                 Ok(text)
             },
             ..COPIES
@@ -269,7 +264,6 @@ pub fn scenarios() -> Vec<Scenario> {
             script: copies!("30000"),
             judge: |outcome| {
                 let text = hold(outcome, 1, 60_000)?;
-                proves!(model: M54; assert_eq!(summary(outcome).tests, 60_000));
                 Ok(text)
             },
             ..COPIES
@@ -308,6 +302,5 @@ fn recovers(outcome: &Outcome) -> Result<String, String> {
     if outcome.mark("end").is_none() {
         return Err("the guest did not come to its end".into());
     }
-    proves!(model: M46; assert_eq!(halts, 1));
     Ok(format!("halted once, {} of {} copies failed then, none afterwards", sum.failures, sum.tests))
 }

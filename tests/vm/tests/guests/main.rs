@@ -10,7 +10,8 @@
 //! | `linux`, `dpdk`, `qtest` | the scenarios |
 //!
 //! A run is judged by what the guest positively said. A guest that never spoke, an exit status, an absent error prove
-//! nothing.
+//! nothing. Only scenarios of every run record proofs of requirements, so that the record does not depend on how much
+//! was run.
 #![forbid(unsafe_code)]
 
 mod dpdk;

@@ -45,8 +45,11 @@ pub struct Scenario {
     /// The engine is broken on purpose: `judge` must find something wrong.
     pub must_be_caught: bool,
     /// Runs without a guest instead.
-    pub instead: Option<fn(&Lab) -> Result<String, String>>,
+    pub instead: Option<Conversation>,
 }
+
+/// Something done without a guest: the line for people, or what is wrong.
+pub type Conversation = fn(&Lab) -> Result<String, String>;
 
 /// What most scenarios have in common.
 pub const PLAIN: Scenario = Scenario {

@@ -22,11 +22,12 @@ use netdma_abi::status::{
 };
 use netdma_abi::{Descriptor, NtStatus, PAGE_SIZE, PhysicalAddress, Version, nt_success};
 
-use crate::memory::{Operation, Request, RingMemory};
+use crate::delivery::Completed;
+use crate::memory::{Operation, RingMemory};
 use crate::provider::{ChannelContext, EntryPoints};
 use crate::registration::Dialect;
 use crate::ring::{BadMemory, Named, Ring};
-use crate::transfer::{Capabilities, Run, Runs, Transfer, TransferError, is_reachable};
+use crate::transfer::{Begun, Capabilities, Run, Runs, Transfer, TransferError, is_reachable};
 
 /// The states of spec 1.6, and the one of a control operation that its provider could not finish in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +128,9 @@ pub struct Channel<M> {
     restart: bool,
     limit: u32,
     waiting_requests: u32,
-    pub(crate) delivering: bool,
+    /// Requests of the interface itself.
+    silent_requests: u64,
+    delivering: bool,
     statistics: Statistics,
 }
 
@@ -145,6 +148,7 @@ impl<M: RingMemory> Channel<M> {
             restart: false,
             limit: netdma_abi::client::DEFAULT_MAX_PENDING_DESCRIPTORS,
             waiting_requests: 0,
+            silent_requests: 0,
             delivering: false,
             statistics: Statistics { channels: 1, ..Statistics::default() },
         })
@@ -170,13 +174,19 @@ impl<M: RingMemory> Channel<M> {
 
     /// The counters so far.
     #[must_use]
-    pub fn statistics(&self) -> &Statistics {
-        &self.statistics
+    pub fn statistics(&self) -> Statistics {
+        let submitted = self.ring.requests_accepted().wrapping_sub(self.silent_requests);
+        Statistics { submitted, ..self.statistics }
     }
 
-    /// The counters, for the caller's own: `dpcs`, `polls`.
-    pub fn statistics_mut(&mut self) -> &mut Statistics {
-        &mut self.statistics
+    /// Somebody polls.
+    pub fn count_poll(&mut self) {
+        self.statistics.polls = self.statistics.polls.wrapping_add(1);
+    }
+
+    /// The provider reports.
+    pub fn count_dpc(&mut self) {
+        self.statistics.dpcs = self.statistics.dpcs.wrapping_add(1);
     }
 
     /// Gives the ring's memory back.
@@ -240,8 +250,50 @@ impl<M: RingMemory> Channel<M> {
     }
 
     /// Copies `length` bytes. The answer is the request's cookie.
+    ///
+    /// Most copies are one descriptor between two contiguous pieces; that case is straight code.
     #[inline]
     pub fn copy<D: Runs, S: Runs>(
+        &mut self,
+        provider: &impl EntryPoints,
+        mut destination: D,
+        mut source: S,
+        length: u32,
+        flags: u32,
+        context: usize,
+    ) -> Result<u64, NtStatus> {
+        let (Some(to), Some(from)) = (destination.next_run(), source.next_run()) else {
+            return Err(STATUS_INVALID_PARAMETER);
+        };
+        let wanted = u64::from(length);
+        let capabilities = &self.setup.capabilities;
+        let last = capabilities.maximum_address.checked_sub(wanted.wrapping_sub(1));
+        let simple = to.length >= wanted
+            && from.length >= wanted
+            && length.wrapping_sub(1) < capabilities.maximum_transfer_size
+            && last.is_some_and(|last| to.address <= last && from.address <= last);
+        if simple && self.open && self.state != ChannelState::Stopping && self.ring.has_room() {
+            let position = self.ring.built();
+            let end = position.wrapping_add(1);
+            self.ring.slot(position).ok_or(STATUS_UNSUCCESSFUL)?.write_plain(
+                length,
+                flags,
+                from.address,
+                to.address,
+            );
+            if self.dialect == Dialect::NullTerminated {
+                self.link_to_next(position);
+            }
+            self.ring.accept(end, context, length, false).ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
+            self.accepted(provider);
+            return Ok(end);
+        }
+        self.copy_pieces(provider, Begun(to, destination), Begun(from, source), length, flags, context)
+    }
+
+    /// Any other copy: several pieces, several descriptors, or an error.
+    #[inline(never)]
+    fn copy_pieces<D: Runs, S: Runs>(
         &mut self,
         provider: &impl EntryPoints,
         destination: D,
@@ -250,15 +302,21 @@ impl<M: RingMemory> Channel<M> {
         flags: u32,
         context: usize,
     ) -> Result<u64, NtStatus> {
-        if length == 0 {
-            return Err(STATUS_INVALID_PARAMETER);
-        }
         let mut transfer = Transfer::new(destination, source, length, self.setup.capabilities);
         self.submit(provider, flags, context, length, |_| {
             transfer.next_operation().map_err(|error| match error {
                 TransferError::TooShort | TransferError::OutOfReach => STATUS_INVALID_PARAMETER,
             })
         })
+    }
+
+    /// One more request waits; enough of them are posted.
+    #[inline]
+    fn accepted(&mut self, provider: &impl EntryPoints) {
+        self.waiting_requests = self.waiting_requests.wrapping_add(1);
+        if self.waiting_requests >= self.limit {
+            self.post(provider);
+        }
     }
 
     /// Posts a request that moves nothing and completes after everything before it.
@@ -330,14 +388,14 @@ impl<M: RingMemory> Channel<M> {
             }
             end = end.wrapping_add(1);
         }
+        if end == begin {
+            // A copy of no bytes.
+            return Err(STATUS_INVALID_PARAMETER);
+        }
         let Some(cookie) = self.ring.accept(end, context, bytes, false) else {
             return self.refuse_full(provider);
         };
-        self.statistics.submitted = self.statistics.submitted.wrapping_add(1);
-        self.waiting_requests = self.waiting_requests.saturating_add(1);
-        if self.waiting_requests >= self.limit {
-            self.post(provider);
-        }
+        self.accepted(provider);
         Ok(cookie)
     }
 
@@ -544,24 +602,42 @@ impl<M: RingMemory> Channel<M> {
         }
     }
 
-    /// The oldest ended request that a client must hear of.
+    pub(crate) fn take_room(&mut self) -> Option<M::Room> {
+        let room = self.ring.memory_mut().take_room()?;
+        self.delivering = true;
+        Some(room)
+    }
+
+    pub(crate) fn give_room(&mut self, room: M::Room) {
+        self.delivering = false;
+        self.ring.memory_mut().give_room(room);
+    }
+
+    /// Takes ended requests that a client must hear of; answers how many.
     #[inline]
-    pub(crate) fn take_ended(&mut self) -> Option<Request> {
-        loop {
-            let request = self.ring.take_ended()?;
-            if request.silent {
-                continue;
-            }
-            let statistics = &mut self.statistics;
-            match request.status {
-                STATUS_SUCCESS => {
-                    statistics.completed = statistics.completed.wrapping_add(1);
-                    statistics.bytes = statistics.bytes.wrapping_add(request.bytes.into());
-                }
-                STATUS_REQUEST_ABORTED => statistics.aborted = statistics.aborted.wrapping_add(1),
-                _ => statistics.failed = statistics.failed.wrapping_add(1),
-            }
-            return Some(request);
+    pub(crate) fn take_ended(&mut self, room: &mut [Completed]) -> usize {
+        let (count, bytes) = self.ring.take_ended(room);
+        let statistics = &mut self.statistics;
+        statistics.completed = statistics.completed.wrapping_add(count as u64);
+        statistics.bytes = statistics.bytes.wrapping_add(bytes);
+        let taken = room.get(..count).unwrap_or_default();
+        if taken.iter().fold(0, |any, completed| any | completed.status) != STATUS_SUCCESS {
+            self.count_failures(taken);
+        }
+        count
+    }
+
+    #[cold]
+    fn count_failures(&mut self, taken: &[Completed]) {
+        let statistics = &mut self.statistics;
+        for completed in taken {
+            let counter = match completed.status {
+                STATUS_SUCCESS => continue,
+                STATUS_REQUEST_ABORTED => &mut statistics.aborted,
+                _ => &mut statistics.failed,
+            };
+            *counter = counter.wrapping_add(1);
+            statistics.completed = statistics.completed.wrapping_sub(1);
         }
     }
 
@@ -653,6 +729,7 @@ impl<M: RingMemory> Channel<M> {
                 self.link_to_next(position);
             }
             if self.ring.accept(position.wrapping_add(1), 0, 0, true).is_some() {
+                self.silent_requests = self.silent_requests.wrapping_add(1);
                 self.post(provider);
             }
         }

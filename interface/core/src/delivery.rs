@@ -1,16 +1,17 @@
 //! Completions leave the lock (no-callback-under-lock) in order and exactly once.
 //!
-//! Whoever finds ended requests under the lock takes the first [`Batch`] of them and with it the right to deliver; others
-//! who find more meanwhile leave them to the deliverer, who looks again before it gives the right back. So a client's
-//! callbacks never overlap and never overtake one another, whoever polls or interrupts.
+//! Each ring has one room for completions on their way out, and who takes it has the right to deliver. Whoever finds ended
+//! requests under the lock takes it, filled; others who find more meanwhile leave them to the deliverer, who looks again
+//! before it gives the room back. So a client's callbacks never overlap and never overtake one another, whoever polls or
+//! interrupts.
 
 use netdma_abi::NtStatus;
 
 use crate::channel::Channel;
 use crate::memory::RingMemory;
 
-/// Completions taken out in one go. Small: it lives on the stack, and is written whole.
-pub const BATCH: usize = 8;
+/// Completions that a room should hold. Our choice: enough that taking the lock again does not count.
+pub const ROOM: usize = 32;
 
 /// A request that ended.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -23,42 +24,34 @@ pub struct Completed {
     pub status: NtStatus,
 }
 
-/// Some completions, and the right to deliver until [`Channel::next_batch`] answers `None`.
+/// Completions on their way out, and the right to deliver them.
 #[derive(Debug)]
-#[must_use = "dropping a batch loses completions"]
-pub struct Batch {
-    completed: [Completed; BATCH],
+#[must_use = "dropping it loses completions"]
+pub struct Delivery<R> {
+    room: R,
     count: usize,
 }
 
-impl Batch {
-    /// The completions, oldest first.
-    pub fn completed(&self) -> impl Iterator<Item = &Completed> {
-        self.completed.iter().take(self.count)
-    }
-}
-
 impl<M: RingMemory> Channel<M> {
-    /// Takes the right to deliver if something ended and nobody has it.
+    /// Takes the right to deliver, if something ended and nobody has it, with the first completions.
     #[inline]
-    pub fn begin_delivery(&mut self) -> Option<Batch> {
-        if self.delivering || !self.ring().has_ended() {
+    pub fn begin_delivery(&mut self) -> Option<Delivery<M::Room>> {
+        if !self.ring().has_ended() {
             return None;
         }
-        self.next_batch()
+        let room = self.take_room()?;
+        self.next_delivery(Delivery { room, count: 0 })
     }
 
-    /// More completions for who has the right, or `None`: the right is given back.
+    /// More completions for who has the right; `None`: there are none, and the right is given back.
     #[inline]
-    pub fn next_batch(&mut self) -> Option<Batch> {
-        let mut batch = Batch { completed: [Completed::default(); BATCH], count: 0 };
-        for completed in &mut batch.completed {
-            let Some(request) = self.take_ended() else { break };
-            *completed = Completed { cookie: request.end, context: request.context, status: request.status };
-            batch.count = batch.count.wrapping_add(1);
+    pub fn next_delivery(&mut self, mut delivery: Delivery<M::Room>) -> Option<Delivery<M::Room>> {
+        delivery.count = if self.ring().has_ended() { self.take_ended(&mut delivery.room) } else { 0 };
+        if delivery.count == 0 {
+            self.give_room(delivery.room);
+            return None;
         }
-        self.delivering = batch.count != 0;
-        self.delivering.then_some(batch)
+        Some(delivery)
     }
 }
 
@@ -70,14 +63,18 @@ pub trait Locked {
     fn with<R>(&self, act: impl FnOnce(&mut Channel<Self::Memory>) -> R) -> Option<R>;
 }
 
-/// Delivers a batch and whatever ends meanwhile. Called without the lock; `tell` is the client's callback.
+/// Delivers, and whatever ends meanwhile too. Called without the lock; `tell` is the client's callback.
 #[inline]
-pub fn deliver(channel: &impl Locked, batch: Option<Batch>, mut tell: impl FnMut(&Completed)) {
-    let mut next = batch;
-    while let Some(batch) = next {
-        for completed in batch.completed() {
+pub fn deliver<L: Locked>(
+    channel: &L,
+    delivery: Delivery<<L::Memory as RingMemory>::Room>,
+    mut tell: impl FnMut(&Completed),
+) {
+    let mut next = Some(delivery);
+    while let Some(delivery) = next {
+        for completed in delivery.room.iter().take(delivery.count) {
             tell(completed);
         }
-        next = channel.with(Channel::next_batch).flatten();
+        next = channel.with(|channel| channel.next_delivery(delivery)).flatten();
     }
 }

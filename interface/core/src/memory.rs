@@ -1,9 +1,12 @@
 //! The memory a ring lives in. A device reads and writes it too, so every word is an atomic; the caller owns it, so the
 //! core sees it through [`RingMemory`].
 
+use core::ops::DerefMut;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use netdma_abi::{Descriptor, NtStatus};
+
+use crate::delivery::Completed;
 
 /// 64-bit words of a page.
 pub const WORDS_PER_PAGE: usize = netdma_abi::PAGE_SIZE / size_of::<AtomicU64>();
@@ -59,6 +62,15 @@ impl Slot<'_> {
             next_source.store(operation.next_source, Ordering::Relaxed);
             next_destination.store(operation.next_destination, Ordering::Relaxed);
         }
+    }
+
+    /// Writes a copy between two contiguous pieces. The link stays.
+    #[inline]
+    pub fn write_plain(self, size: u32, flags: u32, source: u64, destination: u64) {
+        let [size_and_flags, source_word, destination_word, ..] = self.0;
+        size_and_flags.store(u64::from(flags) << 32 | u64::from(size), Ordering::Relaxed);
+        source_word.store(source, Ordering::Relaxed);
+        destination_word.store(destination, Ordering::Relaxed);
     }
 
     /// Adds control flags to a descriptor that is not posted yet.
@@ -120,8 +132,14 @@ pub struct Request {
     pub silent: bool,
 }
 
-/// A ring's memory. The core writes slots, reads the completion word, and keeps its two tables in memory of the caller.
+/// A ring's memory. The core writes slots, reads the completion word, and keeps its tables in memory of the caller.
 pub trait RingMemory {
+    /// Room for completions on their way out ([`crate::delivery`]): at least one, [`crate::delivery::ROOM`] is good.
+    type Room: DerefMut<Target = [Completed]>;
+    /// Takes the room, if nobody has it.
+    fn take_room(&mut self) -> Option<Self::Room>;
+    /// Puts it back.
+    fn give_room(&mut self, room: Self::Room);
     /// Pages of descriptors; a power of two.
     fn pages(&self) -> usize;
     /// A page.

@@ -14,6 +14,7 @@
 
 use netdma_abi::PAGE_SIZE;
 
+use crate::delivery::Completed;
 use crate::memory::{Operation, PageAddress, Request, RingMemory, SLOTS_PER_PAGE, Slot, slot};
 
 /// Slots that are never in flight.
@@ -59,6 +60,8 @@ pub struct Ring<M> {
     done: u64,
     posted: u64,
     built: u64,
+    /// End of the last request that was taken out: a slot is free when its request has been told.
+    told: u64,
     /// Requests accepted and not delivered: a queue over `requests`, as running numbers.
     first_request: u64,
     next_request: u64,
@@ -82,6 +85,7 @@ impl<M: RingMemory> Ring<M> {
             done: 0,
             posted: 0,
             built: 0,
+            told: 0,
             first_request: 0,
             next_request: 0,
         };
@@ -132,13 +136,18 @@ impl<M: RingMemory> Ring<M> {
     /// Descriptors that can still be built.
     #[must_use]
     pub fn room(&self) -> u64 {
-        self.size().wrapping_sub(RESERVED_SLOTS).saturating_sub(self.built.wrapping_sub(self.done))
+        self.size().wrapping_sub(RESERVED_SLOTS).saturating_sub(self.built.wrapping_sub(self.told))
     }
 
     /// Requests accepted and not delivered.
     #[must_use]
     pub fn requests_waiting(&self) -> u64 {
         self.next_request.wrapping_sub(self.first_request)
+    }
+
+    /// The memory, for changing what is not the ring.
+    pub fn memory_mut(&mut self) -> &mut M {
+        &mut self.memory
     }
 
     /// The memory, for its owner.
@@ -178,12 +187,23 @@ impl<M: RingMemory> Ring<M> {
         Some(())
     }
 
-    /// Takes the descriptors up to `end` as one request; answers its cookie. `None` when the request table is full.
+    /// Whether one more descriptor has room.
     #[inline]
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.built.wrapping_sub(self.told).wrapping_add(RESERVED_SLOTS) <= self.mask
+    }
+
+    /// Requests ever accepted.
+    #[must_use]
+    pub fn requests_accepted(&self) -> u64 {
+        self.next_request
+    }
+
+    /// Takes the descriptors up to `end`, at least one, as one request; answers its cookie. The request table has room: it
+    /// has an entry for each slot.
+    #[inline(always)]
     pub fn accept(&mut self, end: u64, context: usize, bytes: u32, silent: bool) -> Option<u64> {
-        if self.requests_waiting() > self.mask {
-            return None;
-        }
         let at = (self.next_request & self.mask) as usize;
         *self.memory.requests_mut().get_mut(at)? = Request { end, context, bytes, status: 0, silent };
         self.next_request = self.next_request.wrapping_add(1);
@@ -230,15 +250,32 @@ impl<M: RingMemory> Ring<M> {
                 .is_some_and(|request| request.end <= self.done)
     }
 
-    /// The oldest request, if it has ended. It leaves the ring.
+    /// Takes ended requests out, oldest first, into `room`, those of the interface itself into nothing. Answers how many
+    /// are in the room and how many bytes they copied.
     #[inline]
-    pub fn take_ended(&mut self) -> Option<Request> {
-        if !self.has_ended() {
-            return None;
+    pub fn take_ended(&mut self, room: &mut [Completed]) -> (usize, u64) {
+        let requests = self.memory.requests();
+        let (mut number, mut told) = (self.first_request, self.told);
+        let (mut count, mut bytes) = (0usize, 0u64);
+        'room: for place in room {
+            let request = loop {
+                let Some(request) = requests.get((number & self.mask) as usize) else { break 'room };
+                if number == self.next_request || request.end > self.done {
+                    break 'room;
+                }
+                number = number.wrapping_add(1);
+                told = request.end;
+                if !request.silent {
+                    break request;
+                }
+            };
+            *place = Completed { cookie: request.end, context: request.context, status: request.status };
+            bytes = bytes.wrapping_add(if request.status == 0 { request.bytes.into() } else { 0 });
+            count = count.wrapping_add(1);
         }
-        let request = *self.memory.requests().get((self.first_request & self.mask) as usize)?;
-        self.first_request = self.first_request.wrapping_add(1);
-        Some(request)
+        self.first_request = number;
+        self.told = told;
+        (count, bytes)
     }
 
     /// What a reported address names. At most ten steps in a full-size ring, one when it lies on the page of the first

@@ -32,6 +32,23 @@ impl Runs for Option<Run> {
     }
 }
 
+/// A buffer whose first piece has been taken out already.
+pub struct Begun<R>(
+    /// The first piece, until it is given.
+    pub Run,
+    /// The rest.
+    pub R,
+);
+
+impl<R: Runs> Runs for Begun<R> {
+    fn next_run(&mut self) -> Option<Run> {
+        match self.0.length {
+            0 => self.1.next_run(),
+            _ => Some(core::mem::take(&mut self.0)),
+        }
+    }
+}
+
 /// What a provider can take in one descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {

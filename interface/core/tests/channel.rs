@@ -475,6 +475,7 @@ fn a_callback_that_polls_does_not_overtake_the_delivery_it_runs_in() {
         channel.observe(0);
         channel.begin_delivery()
     });
+    let batch = batch.expect("something ended");
     let mut order = Vec::new();
     netdma_core::delivery::deliver(&bench, batch, |completed| {
         order.push(completed.cookie);

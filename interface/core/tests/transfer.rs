@@ -101,6 +101,18 @@ fn below_2_0_each_page_that_moves_is_a_descriptor() {
 }
 
 #[test]
+fn a_break_into_the_middle_of_a_page_is_another_descriptor() {
+    let all = operations(
+        &[(0x2000_0000, 0x2000)],
+        &[(0x1000_0F00, 0x100), (0x5000_0010, 0x300)],
+        0x400,
+        limits(1 << 20, true),
+    )
+    .expect("it fits");
+    proves!(crate: R232; assert_eq!(all.iter().map(|one| (one.size, one.flags)).collect::<Vec<_>>(), [(0x100, 0), (0x300, 0)]));
+}
+
+#[test]
 fn a_buffer_that_ends_early_is_an_error() {
     let short = operations(&[(0x1000, 8)], &[(0x2000, 16)], 16, limits(4096, true));
     assert_eq!(short, Err(TransferError::TooShort));
@@ -150,6 +162,18 @@ fn reaches(addresses: &[u64], page_breaks: bool) -> Vec<usize> {
         .collect()
 }
 
+/// Two MDLs joined: the second begins anywhere in a page, whether the first ended at a page's end or not.
+fn chain(length: u64) -> impl Strategy<Value = Vec<(u64, u64)>> {
+    (1..length.max(2), any::<bool>()).prop_flat_map(move |(first, two)| {
+        let first = if two { first.min(length) } else { length };
+        (buffer(first), buffer(length - first)).prop_map(|(mut runs, second)| {
+            // The second MDL's frames lie elsewhere.
+            runs.extend(second.into_iter().map(|(address, length)| (address + (1 << 36), length)));
+            runs
+        })
+    })
+}
+
 /// The fewest descriptors any splitting could do with. Taking the longest each time is optimal because a descriptor that
 /// starts later never reaches less far, which is asserted.
 fn fewest(destination: &[u64], source: &[u64], capabilities: Capabilities) -> usize {
@@ -172,7 +196,7 @@ proptest! {
     #[test]
     fn every_byte_is_copied_once_in_order_with_the_fewest_descriptors(
         (length, destination, source) in (1u64..20_000)
-            .prop_flat_map(|length| (Just(length), buffer(length), buffer(length))),
+            .prop_flat_map(|length| (Just(length), chain(length), chain(length))),
         maximum_transfer_size in prop::sample::select(vec![4096u32, 5000, 8192, 1 << 20]),
         page_breaks: bool,
     ) {

@@ -18,7 +18,7 @@ use netdma_abi::status::{
 };
 use netdma_abi::{ChannelHandle, ChannelParameters, NtStatus, PhysicalAddress, Version, nt_success};
 use netdma_core::channel::{Channel, ChannelState, Control, ControlOutcome, Observed, Setup};
-use netdma_core::delivery::{self, Batch, Locked};
+use netdma_core::delivery::{self, Completed, Delivery, Locked};
 use netdma_core::handle::{Entry, Handle, Kind, Table};
 use netdma_core::memory::{RingMemory, SLOTS_PER_PAGE};
 use netdma_core::policy;
@@ -27,7 +27,7 @@ use netdma_core::statistics::accumulate;
 use netdma_core::transfer::Capabilities;
 use netdma_events::{Event, Hex, Misuse, Status};
 use nt::irql::{self, AtMostDispatch, Dispatch, Passive, UpToDispatch};
-use nt::pool::Box;
+use nt::pool::{Array, Box};
 use nt::spin_lock::SpinLock;
 use nt::thread;
 
@@ -119,11 +119,11 @@ impl Slot {
         let live = &mut **guard.as_mut().filter(|live| live.handle == handle)?;
         let under_lock = UnderLock { table: &live.entries, mark: &self.mark, irql };
         let result = act(&mut live.channel, &under_lock);
-        let batch = live.channel.begin_delivery();
+        let delivery = live.channel.begin_delivery();
         let teller = live.teller;
         drop(guard);
-        if batch.is_some() {
-            self.deliver(handle, batch, teller, irql);
+        if let Some(delivery) = delivery {
+            self.deliver(handle, delivery, teller, irql);
         }
         Some(result)
     }
@@ -139,8 +139,10 @@ impl Slot {
         self.visit(handle, &raised, act)
     }
 
-    fn deliver(&self, handle: Handle, batch: Option<Batch>, teller: Teller, irql: &Dispatch) {
-        delivery::deliver(&At { slot: self, handle, irql }, batch, |completed| teller.tell(completed, irql));
+    fn deliver(&self, handle: Handle, delivery: Delivery<Array<Completed>>, teller: Teller, irql: &Dispatch) {
+        delivery::deliver(&At { slot: self, handle, irql }, delivery, |completed| {
+            teller.tell(completed, irql)
+        });
     }
 
     /// Claims the retirement of a live channel. Of two that try, one succeeds.
@@ -359,7 +361,7 @@ pub fn is_complete(value: ClientChannelHandle, cookie: usize, irql: &mut UpToDis
         if channel.is_complete(cookie) {
             return true;
         }
-        channel.statistics_mut().polls = channel.statistics().polls.wrapping_add(1);
+        channel.count_poll();
         seen = channel.observe(0);
         channel.go_on(provider);
         channel.is_complete(cookie)
@@ -528,7 +530,7 @@ pub fn interrupt(value: ChannelHandle, last: PhysicalAddress, irql: &Dispatch) {
         return trace::misuse(Misuse::CallFromProvider, Export::InterruptDpc, value.0);
     }
     let seen = slot.visit(handle, irql, |channel, provider| {
-        channel.statistics_mut().dpcs = channel.statistics().dpcs.wrapping_add(1);
+        channel.count_dpc();
         let seen = channel.observe(last.0);
         if last.0 == 0 {
             channel.start_anew(provider);
@@ -595,7 +597,7 @@ fn retire(handle: Handle, slot: &Slot, ending: Ending, irql: &mut Passive) -> u6
     // Out of the lock first: memory goes back at PASSIVE_LEVEL.
     let live = slot.live.lock(irql).take();
     if let Some(live) = live {
-        let mut counters = *live.channel.statistics();
+        let mut counters = live.channel.statistics();
         counters.interrupts = slot.interrupts.load(Ordering::Relaxed);
         drop(live);
         provider.freed(provider_handle, &counters, irql);
@@ -668,10 +670,7 @@ pub fn power_up_all(provider: Handle, irql: &mut Passive) -> u64 {
 pub fn statistics(value: ClientChannelHandle, irql: &mut UpToDispatch) -> Result<Statistics, NtStatus> {
     let (_, slot) = find(value, Export::QueryStatistics)?;
     let interrupts = slot.interrupts.load(Ordering::Relaxed);
-    call(value, Export::QueryStatistics, irql, |channel, _| Statistics {
-        interrupts,
-        ..*channel.statistics()
-    })
+    call(value, Export::QueryStatistics, irql, |channel, _| Statistics { interrupts, ..channel.statistics() })
 }
 
 /// Adds the counters of a provider's present channels to `total`.
@@ -680,7 +679,7 @@ pub fn add_statistics(provider: Handle, total: &mut Statistics, irql: &mut UpToD
         if slot.belongs_to(provider) {
             let interrupts = slot.interrupts.load(Ordering::Relaxed);
             slot.visit_from(handle, irql, |channel, _| {
-                accumulate(total, &Statistics { interrupts, ..*channel.statistics() });
+                accumulate(total, &Statistics { interrupts, ..channel.statistics() });
             });
         }
     }

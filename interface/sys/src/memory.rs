@@ -2,6 +2,7 @@
 
 use core::sync::atomic::AtomicU64;
 
+use netdma_core::delivery::{Completed, ROOM};
 use netdma_core::memory::{Page, PageAddress, Request, RingMemory, SLOTS_PER_PAGE};
 use nt::Status;
 use nt::dma::{Adapter, CommonPage};
@@ -33,6 +34,7 @@ pub struct NtRing {
     word: CommonPage,
     table: Array<PageAddress>,
     requests: Array<Request>,
+    room: Option<Array<Completed>>,
 }
 
 impl NtRing {
@@ -57,7 +59,8 @@ impl NtRing {
         let slots = pages.len().saturating_mul(SLOTS_PER_PAGE);
         let table = Array::new(TAG, pages.len(), |_| PageAddress::default()).map_err(NoRing::Memory)?;
         let requests = Array::new(TAG, slots, |_| Request::default()).map_err(NoRing::Memory)?;
-        Ok(Self { pages, word, table, requests })
+        let room = Array::new(TAG, ROOM, |_| Completed::default()).map_err(NoRing::Memory)?;
+        Ok(Self { pages, word, table, requests, room: Some(room) })
     }
 
     /// Bus address of the completion word.
@@ -79,6 +82,16 @@ pub fn check(page: &CommonPage, maximum_address: u64) -> Result<(), NoRing> {
 }
 
 impl RingMemory for NtRing {
+    type Room = Array<Completed>;
+
+    fn take_room(&mut self) -> Option<Array<Completed>> {
+        self.room.take()
+    }
+
+    fn give_room(&mut self, room: Array<Completed>) {
+        self.room = Some(room);
+    }
+
     fn pages(&self) -> usize {
         self.pages.len()
     }

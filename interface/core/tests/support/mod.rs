@@ -26,6 +26,7 @@ pub struct TestMemory {
     pub word: Arc<AtomicU64>,
     table: Vec<PageAddress>,
     requests: Vec<Request>,
+    room: Option<Vec<Completed>>,
 }
 
 impl TestMemory {
@@ -40,6 +41,7 @@ impl TestMemory {
             word: Arc::default(),
             table: vec![PageAddress::default(); addresses.len()],
             requests: vec![Request::default(); slots],
+            room: Some(vec![Completed::default(); 8]),
         }
     }
 
@@ -53,6 +55,13 @@ impl TestMemory {
 }
 
 impl RingMemory for TestMemory {
+    type Room = Vec<Completed>;
+    fn take_room(&mut self) -> Option<Vec<Completed>> {
+        self.room.take()
+    }
+    fn give_room(&mut self, room: Vec<Completed>) {
+        self.room = Some(room);
+    }
     fn pages(&self) -> usize {
         self.pages.len()
     }
@@ -411,7 +420,9 @@ impl Bench {
             channel.go_on(&self.engine);
             (seen, channel.begin_delivery())
         });
-        delivery::deliver(self, batch, |completed| self.told.borrow_mut().push(*completed));
+        if let Some(batch) = batch {
+            delivery::deliver(self, batch, |completed| self.told.borrow_mut().push(*completed));
+        }
         seen
     }
 

@@ -237,6 +237,27 @@ impl Kernel {
         self.node(id).map(|node| node.requirements).unwrap_or_default()
     }
 
+    /// The security descriptor (SDDL) that guards a device: the INF's, which is set on the PDO, else the first one that a
+    /// driver of the stack assigned (Learn, "Securing Device Objects").
+    #[must_use]
+    pub fn security(&self, id: DevnodeId) -> Option<String> {
+        let node = self.node(id)?;
+        let key = format!(r"{}\{}", crate::registry::ENUM, node.ids.instance);
+        let installed = self.system.with(|system| system.registry.text(&key, "Security").map(str::to_owned));
+        installed.or_else(|| {
+            let mut at = node.pdo;
+            loop {
+                let sddl =
+                    self.io.devices.with(|devices| devices.get(&at).and_then(|state| state.sddl.clone()));
+                let above: u64 = self.read(at + device::ATTACHED);
+                if sddl.is_some() || above == 0 {
+                    return sddl;
+                }
+                at = above;
+            }
+        })
+    }
+
     /// The device on the PCI bus at `location`.
     #[must_use]
     pub fn device_at_location(&self, location: Location) -> Option<DevnodeId> {

@@ -79,6 +79,21 @@ impl Kernel {
         self.dereference_object(target);
     }
 
+    /// The last reference of a device object is the creator's: only IoDeleteDevice gives it back.
+    pub(crate) fn check_device_dereference(&self, object: u64) {
+        let name = self.io.devices.with(|devices| devices.get(&object).map(|state| state.name.clone()));
+        if let Some(name) = name {
+            self.stop(
+                Fault::new("ObReference", bugcheck::REFERENCE_BY_POINTER)
+                    .text(format!(
+                        "device object {} is dereferenced more often than it was referenced",
+                        name.unwrap_or_default()
+                    ))
+                    .parameter(object, "device object"),
+            );
+        }
+    }
+
     /// IoAttachDeviceToDeviceStack: on top of the stack that `target` is in. Returns the device below.
     pub(crate) fn attach_device_object(&self, source: u64, target: u64) -> u64 {
         let lower = self.top_of_stack(target);

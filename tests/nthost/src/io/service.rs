@@ -207,7 +207,7 @@ impl Kernel {
         if let Some(first) = left.first() {
             self.stop(
                 crate::stop::Fault::new(
-                    "PnpIrpCompletion",
+                    "DeviceObjectLeak",
                     crate::stop::bugcheck::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS,
                 )
                 .text(format!("{service} is unloaded and leaves {} device object(s)", left.len()))

@@ -43,6 +43,16 @@ pub struct Requirement {
     pub want: Want,
 }
 
+impl Requirement {
+    /// Puts an interrupt policy into an interrupt's descriptor, marked as there; other descriptors stay as they are.
+    pub fn include_policy(&mut self, chosen: u16, rank: u32, processors: u64) {
+        if let Want::Interrupt { policy, priority, targets, .. } = &mut self.want {
+            self.flags |= FLAG_POLICY;
+            (*policy, *priority, *targets) = (chosen, rank, processors);
+        }
+    }
+}
+
 /// The union of IO_RESOURCE_DESCRIPTOR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {

@@ -9,7 +9,7 @@ use crate::memory::pool::PoolRequest;
 use crate::pci::Location;
 use crate::pci::config::Identity;
 use crate::pci::requirements::{encode_requirements, requirements};
-use crate::registry::ENUM;
+use crate::registry::{ENUM, Value};
 use crate::stop::{Fault, bugcheck};
 
 /// GUID_BUS_INTERFACE_STANDARD (wdmguid.h).
@@ -121,14 +121,18 @@ fn pnp_request(k: &Kernel, node: &Devnode, packet: u64, minor: u8) -> i32 {
 /// The IO_RESOURCE_REQUIREMENTS_LIST of a function, in pool: whoever gets it owns it.
 fn requirements_list(k: &Kernel, node: &Devnode) -> Option<u64> {
     let slot = node.slot.as_ref()?;
-    let properties = format!(
-        r"{ENUM}\{}\Device Parameters\Interrupt Management\MessageSignaledInterruptProperties",
-        node.ids.instance
-    );
+    let management = format!(r"{ENUM}\{}\Device Parameters\Interrupt Management", node.ids.instance);
+    let properties = format!(r"{management}\MessageSignaledInterruptProperties");
     let number = |name: &str| k.system.with(|system| system.registry.dword(&properties, name));
     let allowed = number("MSISupported") == Some(1);
     let limit = number("MessageNumberLimit").and_then(|limit| u16::try_from(limit).ok());
-    let lists = requirements(&slot.bars, slot.messages, slot.pin, allowed, limit);
+    let mut lists = requirements(&slot.bars, slot.messages, slot.pin, allowed, limit);
+    if let Some((policy, priority, targets)) = registry_policy(k, &format!(r"{management}\Affinity Policy")) {
+        lists
+            .iter_mut()
+            .flatten()
+            .for_each(|requirement| requirement.include_policy(policy, priority, targets));
+    }
     let place = u32::from(slot.location.device) | u32::from(slot.location.function) << 5;
     let bytes = encode_requirements(u32::from(slot.location.bus), place, &lists);
     let size = u64::try_from(bytes.len()).ok()?;
@@ -136,6 +140,24 @@ fn requirements_list(k: &Kernel, node: &Devnode) -> Option<u64> {
     let list = k.pool_allocate(pool)?;
     k.write_bytes(list, &bytes);
     Some(list)
+}
+
+/// The affinity policy an administrator wrote for the device: DevicePolicy, DevicePriority, AssignmentSetOverride
+/// (Learn, "Interrupt Affinity and Priority").
+fn registry_policy(k: &Kernel, key: &str) -> Option<(u16, u32, u64)> {
+    k.system.with(|system| {
+        let policy = u16::try_from(system.registry.dword(key, "DevicePolicy")?).ok()?;
+        let priority = system.registry.dword(key, "DevicePriority").unwrap_or(0);
+        let targets = match system.registry.value(key, "AssignmentSetOverride") {
+            Some(Value::Binary(bytes)) => {
+                bytes.iter().rev().fold(0, |mask, byte| mask << 8 | u64::from(*byte))
+            }
+            Some(Value::Qword(mask)) => *mask,
+            Some(Value::Dword(mask)) => u64::from(*mask),
+            _ => 0,
+        };
+        Some((policy, priority, targets))
+    })
 }
 
 /// DEVICE_CAPABILITIES: size 0, version 2, flags 4, address 8, UI number 0xC, D-states of S-states 0x10 (wdm.h).

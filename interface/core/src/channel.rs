@@ -444,6 +444,8 @@ impl<M: RingMemory> Channel<M> {
                 self.unlink_tail();
                 self.restart = true;
                 if self.ring.outstanding() != 0 {
+                    // More may be built behind these before the start.
+                    self.relink_pending();
                     return;
                 }
             }
@@ -504,6 +506,13 @@ impl<M: RingMemory> Channel<M> {
             (self.ring.slot(position), self.ring.address(position.wrapping_add(1)))
         {
             slot.link(next);
+        }
+    }
+
+    /// What was marked as the end of a list is not the end any more (below 2.0).
+    fn relink_pending(&self) {
+        if self.dialect == Dialect::NullTerminated {
+            self.link_to_next(self.ring.built().wrapping_sub(1));
         }
     }
 
@@ -589,8 +598,8 @@ impl<M: RingMemory> Channel<M> {
         self.ring.fail(pending, status);
         if pending {
             self.waiting_requests = 0;
+            self.restart = false;
         }
-        self.restart = false;
         self.state = state;
     }
 

@@ -110,6 +110,8 @@ pub struct Inner {
     remaining: u64,
     suspended: bool,
     started: bool,
+    /// Halted by itself: an append then fails, or is taken without effect, in turns.
+    dead: bool,
     pub calls: Vec<Call>,
     /// Statuses for the next start, append, abort and reset calls, before success is the rule again.
     pub fail: BTreeMap<&'static str, Vec<NtStatus>>,
@@ -117,6 +119,8 @@ pub struct Inner {
     pub interrupts: u64,
     /// Words of the descriptors run, in order.
     pub ran: Vec<[u64; 8]>,
+    /// Their addresses.
+    pub ran_at: Vec<u64>,
     data: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -195,6 +199,7 @@ impl Engine {
         let address = inner.next;
         let words = self.descriptor(address);
         inner.ran.push(words);
+        inner.ran_at.push(address);
         inner.last = address;
         inner.next = words[3];
         inner.remaining = inner.remaining.wrapping_sub(1);
@@ -231,6 +236,11 @@ impl Engine {
 
     /// Halts by itself, as after a bad address.
     pub fn halt(&self) {
+        self.stop();
+        self.inner.borrow_mut().dead = true;
+    }
+
+    fn stop(&self) {
         let mut inner = self.inner.borrow_mut();
         (inner.next, inner.remaining, inner.started) = (0, 0, false);
         self.word.store(completion::word(inner.last, TransferStatus::Halted), Ordering::Release);
@@ -260,13 +270,17 @@ impl EntryPoints for Engine {
         if status == STATUS_SUCCESS {
             let mut inner = self.inner.borrow_mut();
             (inner.next, inner.remaining, inner.last) = (at.0, count.into(), 0);
-            (inner.suspended, inner.started) = (false, true);
+            (inner.suspended, inner.started, inner.dead) = (false, true, false);
         }
         status
     }
 
     fn append(&self, _: ChannelContext, _: *mut Descriptor, at: PhysicalAddress, count: u32) -> NtStatus {
         self.inner.borrow_mut().calls.push(Call::Append { address: at.0, count });
+        if self.inner.borrow().dead {
+            let turn = self.inner.borrow().calls.len() % 2 == 0;
+            return if turn { STATUS_SUCCESS } else { STATUS_UNSUCCESSFUL };
+        }
         assert!(self.inner.borrow().started, "append without a start");
         let status = self.answer("append");
         if status == STATUS_SUCCESS {
@@ -291,6 +305,9 @@ impl EntryPoints for Engine {
         }
         let mut inner = self.inner.borrow_mut();
         inner.calls.push(Call::Suspend);
+        if inner.dead {
+            return Some(Err(STATUS_UNSUCCESSFUL));
+        }
         inner.suspended = true;
         self.word.store(completion::word(inner.last, TransferStatus::Suspend), Ordering::Release);
         Some(Ok((inner.last != 0).then_some(PhysicalAddress(inner.last))))
@@ -315,7 +332,8 @@ impl EntryPoints for Engine {
         self.inner.borrow_mut().calls.push(Call::Abort);
         let status = self.answer("abort");
         if status == STATUS_SUCCESS {
-            self.halt();
+            self.stop();
+            self.inner.borrow_mut().dead = false;
         }
         Some(status)
     }
@@ -327,7 +345,8 @@ impl EntryPoints for Engine {
         self.inner.borrow_mut().calls.push(Call::Reset);
         let status = self.answer("reset");
         if status == STATUS_SUCCESS {
-            self.halt();
+            self.stop();
+            self.inner.borrow_mut().dead = false;
         }
         Some(status)
     }

@@ -80,7 +80,7 @@ fn strip_opt_out(source: &mut nthost::install::Source) {
         String::from_utf8(source.files.get(&name).cloned().unwrap_or_default()).expect("an INF in UTF-8");
     let kept: Vec<&str> = text
         .lines()
-        .filter(|line| !line.contains("DmaRemappingCompatible,") && !line.contains("RemappingSupported,"))
+        .filter(|line| !line.contains("DmaRemappingCompatible,") && !line.contains("\"RemappingSupported\","))
         .collect();
     assert_eq!(text.lines().count() - kept.len(), 2, "both spellings were there");
     source.files.insert(name, kept.join("\r\n").into_bytes());

@@ -108,8 +108,8 @@ fn story(
         progress.stage(&format!("installing {package}.inf"));
         lab.install(package)?;
     }
-    describe(lab, report)?;
     lab.expect_no_problems()?;
+    describe(lab, report)?;
 
     let client = lab.open()?;
     let providers = client.providers(lab)?;

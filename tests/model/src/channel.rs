@@ -88,7 +88,9 @@ pub(crate) struct Channel {
     /// Address of the last descriptor completed in this chain; zero if none.
     pub(crate) completed: u64,
     /// The descriptor in flight.
-    pub(crate) job: Option<Job>,
+    pub(crate) job: Option<Box<Job>>,
+    /// Room for the next one.
+    pub(crate) spare: Option<Box<Job>>,
     /// CHAINADDR was written while a descriptor was in flight.
     pub(crate) rechain: bool,
     /// An interrupt waits for the re-arm.
@@ -152,6 +154,7 @@ impl Channel {
             error_mask: ChanErr(0),
             completed: 0,
             job: None,
+            spare: None,
             rechain: false,
             latched: false,
             posted: VecDeque::new(),

@@ -59,6 +59,7 @@ impl Engine {
                 version: options.version,
                 capability: options.capability,
                 max_transfer: 1 << options.xfercap,
+                limit: 1 << options.device.platform.address_bits,
                 no_page_break: options.faults.has(Defect::NoPageBreak),
                 fill_by_address: options.faults.has(Defect::FillByAddress),
                 short_copy: options.faults.has(Defect::ShortCopy),
@@ -310,10 +311,10 @@ impl Engine {
             if self.options.timing.seed == 0 { self.turn } else { self.dice.below(count as u64) as usize };
         let mut progress = delivered;
         for distance in 0..count {
-            let number = (first + distance) % count;
+            let number = wrapped(first + distance, count);
             progress = earlier(progress, self.step_channel(number, now, host));
             if progress == Progress::Worked {
-                self.turn = (number + 1) % count;
+                self.turn = wrapped(number + 1, count);
                 break;
             }
         }
@@ -322,11 +323,7 @@ impl Engine {
 
     fn step_channel<H: Host + ?Sized>(&mut self, number: usize, now: u64, host: &mut H) -> Progress {
         let mut place = Workplace {
-            dma: Dma {
-                host,
-                enabled: self.space.command().bus_master(),
-                limit: 1 << self.options.device.platform.address_bits,
-            },
+            dma: Dma { host, enabled: self.space.command().bus_master(), limit: self.offer.limit },
             now,
             options: &self.options,
             offer: &self.offer,
@@ -348,6 +345,11 @@ impl Engine {
         }
         while self.channels.iter().any(|channel| channel.unsettled) && self.step(host) == Progress::Worked {}
     }
+}
+
+/// `number` modulo `count`, for numbers below twice that.
+fn wrapped(number: usize, count: usize) -> usize {
+    if number >= count { number - count } else { number }
 }
 
 /// Most registers that one access can cover: the eight bytes at 0x00 hold five.

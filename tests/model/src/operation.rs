@@ -41,7 +41,7 @@ impl<H: Host + ?Sized> Dma<'_, H> {
 }
 
 /// One descriptor in flight.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Job {
     /// Its address.
     pub(crate) base: u64,
@@ -63,10 +63,11 @@ pub(crate) struct Job {
 }
 
 /// The kinds of descriptors that the model executes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Operation {
     Copy,
     Fill,
+    #[default]
     Null,
     DcaContext,
     Raid,
@@ -78,6 +79,8 @@ pub(crate) struct Offer {
     pub(crate) version: Version,
     pub(crate) capability: Capability,
     pub(crate) max_transfer: u64,
+    /// First address that the engine cannot form.
+    pub(crate) limit: u64,
     /// Page breaks are ignored, by mistake.
     pub(crate) no_page_break: bool,
     /// Fills are aligned to the address, by mistake.
@@ -91,10 +94,16 @@ impl Job {
     ///
     /// # Errors
     /// The one CHANERR bit that says what is wrong with it.
-    pub(crate) fn decode(base: u64, bytes: &[u8; descriptor::SIZE], offer: &Offer) -> Result<Self, ChanErr> {
-        let words = words(bytes);
-        let length = words[0] as u32;
-        let control = Control::from_bits((words[0] >> 32) as u32);
+    #[inline]
+    pub(crate) fn decode(
+        &mut self,
+        base: u64,
+        bytes: &[u8; descriptor::SIZE],
+        offer: &Offer,
+    ) -> Result<(), ChanErr> {
+        self.words = words(bytes);
+        let length = self.words[0] as u32;
+        let control = Control::from_bits((self.words[0] >> 32) as u32);
         let operation = match Opcode(control.opcode()) {
             Opcode::COPY if control.null() => Operation::Null,
             Opcode::COPY => Operation::Copy,
@@ -121,18 +130,13 @@ impl Job {
         if bad_length {
             return Err(ChanErr::LENGTH);
         }
-        Ok(Self {
-            base,
-            last_slot: base,
-            slots: 1,
-            control,
-            operation,
-            length,
-            moved: 0,
-            words,
-            raid: None,
-            flip: None,
-        })
+        (self.base, self.last_slot, self.slots) = (base, base, 1);
+        (self.control, self.operation) = (control, operation);
+        // What moves nothing is done from the start.
+        let moves_data = !matches!(operation, Operation::Null | Operation::DcaContext);
+        (self.length, self.moved) = (length, if moves_data { 0 } else { length });
+        (self.raid, self.flip) = (None, None);
+        Ok(())
     }
 
     /// Whether data moves.
@@ -141,7 +145,7 @@ impl Job {
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        !self.moves_data() || self.moved >= self.length
+        self.moved >= self.length
     }
 
     /// Asks for an interrupt. The low control bit of a DCA context change means something else (§4.14).
@@ -153,7 +157,30 @@ impl Job {
     ///
     /// # Errors
     /// The CHANERR bit of the access that failed.
+    #[inline]
     pub(crate) fn advance<H: Host + ?Sized>(
+        &mut self,
+        dma: &mut Dma<'_, H>,
+        buffer: &mut [u8; PIECE],
+        offer: &Offer,
+    ) -> Result<(), ChanErr> {
+        let breaks = self.control.source_page_break() || self.control.destination_page_break();
+        if self.operation == Operation::Copy && !breaks && self.flip.is_none() && !offer.short_copy {
+            // The plain copy, which nearly all of them are.
+            let length = (self.length - self.moved).min(PIECE as u32);
+            let piece = &mut buffer[..length as usize];
+            let moved = u64::from(self.moved);
+            dma.read(self.words[1].wrapping_add(moved), piece).map_err(|Denied| ChanErr::SOURCE_ADDRESS)?;
+            dma.write(self.words[2].wrapping_add(moved), piece)
+                .map_err(|Denied| ChanErr::DESTINATION_ADDRESS)?;
+            self.moved += length;
+            return Ok(());
+        }
+        self.advance_other(dma, buffer, offer)
+    }
+
+    /// Copies with page breaks or faults, fills, XOR and PQ.
+    fn advance_other<H: Host + ?Sized>(
         &mut self,
         dma: &mut Dma<'_, H>,
         buffer: &mut [u8; PIECE],

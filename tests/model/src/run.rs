@@ -77,6 +77,7 @@ impl Channel {
         earlier(posted, self.work(place))
     }
 
+    #[inline]
     fn work<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Progress {
         if self.state != State::Active && !self.suspending {
             return if self.state == State::Idle { self.look_again(place) } else { Progress::Idle };
@@ -87,17 +88,21 @@ impl Channel {
                 return until.map_or(Progress::Idle, Progress::Until);
             }
         }
-        let Some(mut job) = self.job.take() else {
-            return self.next(place);
-        };
+        if self.job.is_none()
+            && let Some(progress) = self.next(place)
+        {
+            return progress;
+        }
+        let Some(mut job) = self.job.take() else { return Progress::Worked };
         // A piece at a time where software may look in between, else the whole of it.
         loop {
             if job.is_done() {
-                self.finish(job, place);
+                self.finish(&job, place);
+                self.spare = Some(job);
                 return Progress::Worked;
             }
             if let Err(error) = job.advance(&mut place.dma, place.buffer, place.offer) {
-                self.fail(job, error, place);
+                self.fail(&job, error, place);
                 return Progress::Worked;
             }
             if place.options.timing.fine {
@@ -107,45 +112,40 @@ impl Channel {
         }
     }
 
-    /// Between two descriptors.
-    fn next<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Progress {
+    /// Between two descriptors: takes the next one. `None` when it can be executed at once.
+    #[inline]
+    fn next<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Option<Progress> {
         if self.suspending {
             if !self.posted.is_empty() {
-                return Progress::Idle;
+                return Some(Progress::Idle);
             }
             self.suspended();
-            return Progress::Worked;
+            return Some(Progress::Worked);
         }
         let short = place.options.faults.has(Defect::CountOffByOne) && self.is_nearly_caught_up();
         if self.is_caught_up() || short {
             self.state = State::Idle;
-            return Progress::Worked;
+            return Some(Progress::Worked);
         }
-        let address = match self.next_address(place) {
-            Ok(Some(address)) => address,
+        match self.next_address(place) {
+            Ok(Some(address)) => match self.fetch(address, place) {
+                Ok(job) => return self.begin(job, place),
+                Err(error) => self.halt(error, place.space),
+            },
             Ok(None) => {
                 self.state = State::Idle;
                 self.unsettled = false;
-                return Progress::Worked;
             }
-            Err(error) => {
-                self.halt(error, place.space);
-                return Progress::Worked;
-            }
-        };
-        match self.fetch(address, place) {
-            Ok(job) => self.begin(job, place),
-            Err(error) => {
-                self.halt(error, place.space);
-                Progress::Worked
-            }
+            Err(error) => self.halt(error, place.space),
         }
+        Some(Progress::Worked)
     }
 
     /// Where the next descriptor is; `None` at the end of a linked chain.
     ///
     /// The next pointer is read as late as possible (M30): until the descriptor behind it is announced, software
     /// may still change what it points to.
+    #[inline]
     fn next_address<H: Host + ?Sized>(
         &mut self,
         place: &mut Workplace<'_, H>,
@@ -206,11 +206,12 @@ impl Channel {
         Progress::Worked
     }
 
+    #[inline]
     fn fetch<H: Host + ?Sized>(
         &mut self,
         address: u64,
         place: &mut Workplace<'_, H>,
-    ) -> Result<Job, ChanErr> {
+    ) -> Result<Box<Job>, ChanErr> {
         let mut bytes = [0; descriptor::SIZE];
         place.dma.read(address, &mut bytes).map_err(|Denied| ChanErr::NEXT_ADDRESS)?;
         place.counts.descriptors += 1;
@@ -226,7 +227,8 @@ impl Channel {
                 return Err(error);
             }
         }
-        let mut job = Job::decode(address, &bytes, place.offer)?;
+        let mut job = self.spare.take().unwrap_or_default();
+        job.decode(address, &bytes, place.offer)?;
         if job.operation == Operation::Raid {
             self.extend(&mut job, place)?;
         }
@@ -254,11 +256,16 @@ impl Channel {
         Ok(())
     }
 
-    /// A descriptor has been read: how long it takes, and what goes wrong with it.
-    fn begin<H: Host + ?Sized>(&mut self, mut job: Job, place: &mut Workplace<'_, H>) -> Progress {
+    /// A descriptor has been read: how long it takes, and what goes wrong with it. `None` as in [`Self::next`].
+    #[inline]
+    fn begin<H: Host + ?Sized>(
+        &mut self,
+        mut job: Box<Job>,
+        place: &mut Workplace<'_, H>,
+    ) -> Option<Progress> {
         let timing = &place.options.timing;
         let mut time = timing.per_descriptor;
-        if job.moves_data() {
+        if timing.per_byte != 0 && job.moves_data() {
             time += u64::from(job.length) * timing.per_byte / 1000;
         }
         if job.operation == Operation::Copy {
@@ -270,9 +277,10 @@ impl Channel {
         self.job = Some(job);
         if time != 0 || timing.jitter != 0 {
             self.wait = Delay::For(time);
-            return Progress::Worked;
+        } else if !timing.fine {
+            return None;
         }
-        if timing.fine { Progress::Worked } else { self.work(place) }
+        Some(Progress::Worked)
     }
 
     fn afflict<H: Host + ?Sized>(&mut self, job: &mut Job, place: &mut Workplace<'_, H>) {
@@ -326,8 +334,9 @@ impl Channel {
     }
 
     /// The data is where it belongs: report it (M43 to M45).
-    fn finish<H: Host + ?Sized>(&mut self, job: Job, place: &mut Workplace<'_, H>) {
-        self.count(&job);
+    #[inline]
+    fn finish<H: Host + ?Sized>(&mut self, job: &Job, place: &mut Workplace<'_, H>) {
+        self.count(job);
         self.completed = job.base;
         self.unsettled = false;
         let last = match &mut self.chaining {
@@ -398,7 +407,7 @@ impl Channel {
     }
 
     /// A descriptor failed. A masked error does not halt: the descriptor counts as done (M46).
-    fn fail<H: Host + ?Sized>(&mut self, job: Job, error: ChanErr, place: &mut Workplace<'_, H>) {
+    fn fail<H: Host + ?Sized>(&mut self, job: &Job, error: ChanErr, place: &mut Workplace<'_, H>) {
         if self.error_mask.contains(error) {
             self.finish(job, place);
         } else {
@@ -410,6 +419,7 @@ impl Channel {
     }
 
     /// Writes the completion word, or posts it when it is to lag, or lets a fault have it.
+    #[inline]
     fn report<H: Host + ?Sized>(&mut self, word: ChanSts, place: &mut Workplace<'_, H>) {
         place.counts.completions += 1;
         let lag = place.options.timing.completion_lag;
@@ -455,6 +465,7 @@ impl Channel {
         true
     }
 
+    #[inline]
     fn store<H: Host + ?Sized>(&mut self, word: u64, place: &mut Workplace<'_, H>) {
         let aligned = self.completion.is_multiple_of(descriptor::COMPLETION_SIZE as u64);
         if aligned && place.dma.store(self.completion, word).is_ok() {
@@ -488,6 +499,7 @@ impl Channel {
         Progress::Worked
     }
 
+    #[inline]
     fn count(&mut self, job: &Job) {
         let statistics = &mut self.statistics;
         statistics.descriptors += 1;

@@ -19,6 +19,9 @@ pub(crate) struct ConfigSpace {
     msix: u16,
     pcie: u16,
     has_chanerr_int: bool,
+    /// What each step asks for, kept ready.
+    command: Command,
+    awake: bool,
 }
 
 impl ConfigSpace {
@@ -36,6 +39,8 @@ impl ConfigSpace {
             msix: 0,
             pcie: 0,
             has_chanerr_int: options.version.has_chanerr_int(),
+            command: Command::new(),
+            awake: true,
         };
         space.header(options);
         match platform.messages {
@@ -147,6 +152,7 @@ impl ConfigSpace {
     /// Everything as at power-on.
     pub(crate) fn reset(&mut self) {
         self.values.copy_from_slice(&self.initial);
+        self.keep_ready();
     }
 
     /// Reads beyond the end, as from a function without extended space, answer all ones.
@@ -165,6 +171,13 @@ impl ConfigSpace {
             let (writable, clearable) = (self.writable[position], self.clearable[position]);
             *old = (*old & !writable & !(clearable & byte)) | (byte & writable);
         }
+        self.keep_ready();
+    }
+
+    fn keep_ready(&mut self) {
+        self.command = Command::from_bits(self.read(config::COMMAND, 2) as u16);
+        let power = self.read(self.power + config::POWER_CONTROL, 2) as u16;
+        self.awake = PowerControl::from_bits(power).state() == 0;
     }
 
     /// Sets bits that hardware sets.
@@ -174,7 +187,7 @@ impl ConfigSpace {
     }
 
     pub(crate) fn command(&self) -> Command {
-        Command::from_bits(self.read(config::COMMAND, 2) as u16)
+        self.command
     }
 
     /// Records a halt's reason where the version has a second copy of it.
@@ -208,7 +221,7 @@ impl ConfigSpace {
 
     /// In D0, where registers answer and the engine works.
     pub(crate) fn is_awake(&self) -> bool {
-        PowerControl::from_bits(self.read(self.power + config::POWER_CONTROL, 2) as u16).state() == 0
+        self.awake
     }
 
     /// Whether a write of `value` at `offset` asks for a function level reset.

@@ -283,24 +283,26 @@ pub fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// One descriptor failed, Linux said so, and the second thousand copies held.
+/// One descriptor failed: Linux gave up what was pending then, reset the channel, and the second two thousand copies
+/// held.
 fn recovers(outcome: &Outcome) -> Result<String, String> {
     let sum = summary(outcome);
     let halts = outcome.counter("halts");
     if halts != 1 {
         return Err(format!("the engine halted {halts} times"));
     }
-    if outcome.count("CHANERR") + outcome.count("Err(") + outcome.count("CHANSTS") == 0 {
-        return Err("Linux did not report the error".into());
-    }
-    // The first run may lose what was pending at the halt; the second is faultless.
-    let clean =
-        outcome.serial.lines().filter(|line| line.contains(": summary 1000 tests, 0 failures")).count();
-    if clean < 2 || sum.threads != 4 {
-        return Err(format!("{clean} clean threads of {}: {sum:?}", sum.threads));
+    let threads: Vec<bool> = outcome
+        .serial
+        .lines()
+        .filter(|line| line.contains(": summary 1000 tests, "))
+        .map(|line| line.contains(" 0 failures"))
+        .collect();
+    // dmatest notices the copy that was given up, because its bytes are not there.
+    if !matches!(threads[..], [_, _, true, true]) || !(1..=8).contains(&sum.failures) {
+        return Err(format!("{} failures, clean threads: {threads:?}", sum.failures));
     }
     if outcome.mark("end").is_none() {
         return Err("the guest did not come to its end".into());
     }
-    Ok(format!("halted once, {} of {} copies failed then, none afterwards", sum.failures, sum.tests))
+    Ok(format!("halted once, {} of {} copies given up then, none afterwards", sum.failures, sum.tests))
 }

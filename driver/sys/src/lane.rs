@@ -159,6 +159,8 @@ impl Lane {
 
     /// The device has started: its registers are there.
     pub fn open(&self, window: Arc<Window>, facts: ioat_core::Engine, irql: &mut Passive) {
+        // Where the message arrives is said when it is connected, if there is one this time.
+        self.set_message(None);
         let mut state = self.core.state.lock(irql);
         state.channel = Some(Channel::new(facts, self.core.number));
         state.window = Some(window);

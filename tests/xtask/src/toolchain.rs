@@ -35,19 +35,12 @@ impl Toolchain {
     /// There is no compiler, no linker, or no way to the library sources; the message tells each remedy.
     pub fn find() -> Result<Self, Failure> {
         let about = Compiler::ask()?;
-        let linker = about
-            .sysroot
-            .join("lib/rustlib")
-            .join(&about.host)
-            .join("bin")
-            .join(format!("rust-lld{}", std::env::consts::EXE_SUFFIX));
-        if !linker.is_file() {
-            return Err(Failure::usage(format!(
-                "{} is missing: the drivers are linked with the linker of the Rust toolchain; use a toolchain of \
-                 rustup",
-                linker.display()
-            )));
-        }
+        let linker = linker(&about).ok_or_else(|| {
+            Failure::usage(
+                "there is no rust-lld, neither with the compiler nor with cargo: the drivers are linked with the \
+                 linker of the Rust toolchain; use one of rustup",
+            )
+        })?;
         let sources = match installed(&about.sysroot) {
             Some(Installed::Target) => None,
             Some(Installed::Sources(library)) => Some(library),
@@ -101,6 +94,17 @@ impl Compiler {
         let sysroot = PathBuf::from(rustc(&["--print", "sysroot"])?.trim());
         Ok(Self { version: field("release")?, host: field("host")?, sysroot })
     }
+}
+
+/// LLVM's linker: that of the compiler's toolchain, or of cargo's when the compiler comes from elsewhere and has none.
+fn linker(about: &Compiler) -> Option<PathBuf> {
+    let cargo = std::env::var_os("CARGO").map(PathBuf::from);
+    let with_cargo = cargo.as_deref().and_then(|cargo| Some(cargo.parent()?.parent()?.to_owned()));
+    [Some(about.sysroot.clone()), with_cargo]
+        .into_iter()
+        .flatten()
+        .map(|toolchain| toolchain.join("lib/rustlib").join(&about.host).join("bin/rust-lld"))
+        .find(|path| path.is_file())
 }
 
 /// Runs the compiler that cargo uses, from the repository, so that its toolchain file counts.

@@ -17,9 +17,6 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-/// A step: its name and what it does.
-type Step<'a> = (&'a str, &'a mut dyn FnMut() -> Result<(), Failure>);
-
 /// What the tests said, added up over all test programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Tally {
@@ -60,7 +57,8 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let mut tally = Tally::default();
     let mut failed = Vec::new();
     let mut tests = || test(&mut tally);
-    let steps: [Step<'_>; 7] = [
+    #[expect(clippy::type_complexity, reason = "a table of names and actions, written once")]
+    let steps: [(&str, &mut dyn FnMut() -> Result<(), Failure>); 7] = [
         ("formatting", &mut || steps::cargo("formatting", &["fmt", "--all", "--check"])),
         ("lints", &mut lint),
         ("driver images", &mut || drivers::build(&[])),

@@ -145,14 +145,17 @@ impl fmt::Display for Report {
         self.devices_and_drivers(f)?;
         self.channel_table(f)?;
         let Work { files, bytes, copies_verified, bytes_verified, .. } = self.work;
-        writeln!(
-            f,
-            "\n  {} in {} copied, {} copies verified ({})",
-            size(bytes),
-            plural(files, "file"),
-            grouped(copies_verified),
-            size(bytes_verified)
-        )?;
+        let verified = format!("{} in {}", size(bytes_verified), plural(copies_verified, "copy"));
+        if bytes_verified == bytes {
+            writeln!(f, "\n  {} copied and verified: {verified}", plural(files, "file"))?;
+        } else {
+            writeln!(
+                f,
+                "\n  Stopped after {verified}; there were {} in {}",
+                size(bytes),
+                plural(files, "file")
+            )?;
+        }
         writeln!(f, "  SHA-256 sent    {}", hex(&self.work.source_hash))?;
         writeln!(f, "          arrived {}", hex(&self.work.destination_hash))?;
         let leaks: u64 = self.leaks.iter().map(|(_, number)| number).sum();
@@ -255,7 +258,11 @@ pub fn size(bytes: u64) -> String {
 }
 
 fn plural(number: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
+    match (number, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(stem)) => format!("{} {stem}ies", grouped(number)),
+        (_, None) => format!("{} {what}s", grouped(number)),
+    }
 }
 
 fn time(time: Duration) -> String {
@@ -301,7 +308,14 @@ mod tests {
         let report = good();
         assert!(report.is_good(), "{:?}", report.faults());
         let text = report.to_string();
-        for part in ["Every byte arrived", "1 234 567", "80 copies", "0 leaks", "seed 7", "1 file copied"] {
+        for part in [
+            "Every byte arrived",
+            "1 234 567",
+            "80 copies",
+            "0 leaks",
+            "seed 7",
+            "1 file copied and verified",
+        ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
     }
@@ -313,6 +327,7 @@ mod tests {
         assert!(report.faults()[0].contains("engine 1234566"), "{:?}", report.faults());
         let mut report = good();
         report.work.bytes_verified -= 1;
+        assert!(report.to_string().contains("Stopped after 1.2 MiB in 80 copies"), "{report}");
         assert!(!report.is_good());
         let mut report = good();
         report.work.destination_hash[31] = 1;

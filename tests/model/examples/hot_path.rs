@@ -2,8 +2,8 @@
 //! bytes, each with its completion word, one doorbell for all of them.
 //!
 //! Two runs that differ only in ROUNDS, counted by callgrind, give the cost of a descriptor: fetch, next pointer, copy
-//! and completion word, through a [`Host`] whose memory is one array. The host's functions are kept apart, so that their
-//! share, which is not the model's, can be told.
+//! and completion word, through a [`Host`] whose memory is one array. The host's functions are a bounds
+//! check and a memcpy each; callgrind tells memcpy's share.
 #![forbid(unsafe_code)]
 
 use ioat_model::{BusFault, Engine, Host, Options, Progress};
@@ -25,19 +25,16 @@ impl Memory {
 }
 
 impl Host for Memory {
-    #[inline(never)]
     fn read(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), BusFault> {
         bytes.copy_from_slice(self.range(address, bytes.len())?);
         Ok(())
     }
 
-    #[inline(never)]
     fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), BusFault> {
         self.range(address, bytes.len())?.copy_from_slice(bytes);
         Ok(())
     }
 
-    #[inline(never)]
     fn store(&mut self, address: u64, value: u64) -> Result<(), BusFault> {
         self.range(address, 8)?.copy_from_slice(&value.to_le_bytes());
         Ok(())
@@ -47,7 +44,6 @@ impl Host for Memory {
 
     fn line(&mut self, _: bool) {}
 
-    #[inline(never)]
     fn now(&mut self) -> u64 {
         0
     }

@@ -527,6 +527,7 @@ impl Channel {
     }
 
     /// Stops on an error (§4.7). The completion word and the interrupt follow in the next step.
+    #[cold]
     pub(crate) fn halt(&mut self, error: ChanErr, space: &mut ConfigSpace) {
         self.error = self.error.union(error);
         space.raise_chanerr_int(error.0);

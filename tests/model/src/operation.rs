@@ -41,7 +41,7 @@ impl<H: Host + ?Sized> Dma<'_, H> {
 }
 
 /// One descriptor in flight.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Job {
     /// Its address.
     pub(crate) base: u64,
@@ -55,7 +55,7 @@ pub(crate) struct Job {
     /// Bytes done.
     pub(crate) moved: u32,
     /// The descriptor.
-    pub(crate) words: [u64; 8],
+    pub(crate) bytes: [u8; descriptor::SIZE],
     /// XOR and PQ: what base and extension say together.
     pub(crate) raid: Option<Box<Raid>>,
     /// A fault inverts this bit of the data.
@@ -63,11 +63,10 @@ pub(crate) struct Job {
 }
 
 /// The kinds of descriptors that the model executes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Copy,
     Fill,
-    #[default]
     Null,
     DcaContext,
     Raid,
@@ -89,21 +88,33 @@ pub(crate) struct Offer {
     pub(crate) short_copy: bool,
 }
 
+impl Default for Job {
+    fn default() -> Self {
+        Self {
+            base: 0,
+            last_slot: 0,
+            slots: 1,
+            control: Control::new(),
+            operation: Operation::Null,
+            length: 0,
+            moved: 0,
+            bytes: [0; descriptor::SIZE],
+            raid: None,
+            flip: None,
+        }
+    }
+}
+
 impl Job {
-    /// Takes a descriptor apart.
+    /// Takes the descriptor in `bytes` apart.
     ///
     /// # Errors
     /// The one CHANERR bit that says what is wrong with it.
     #[inline]
-    pub(crate) fn decode(
-        &mut self,
-        base: u64,
-        bytes: &[u8; descriptor::SIZE],
-        offer: &Offer,
-    ) -> Result<(), ChanErr> {
-        self.words = words(bytes);
-        let length = self.words[0] as u32;
-        let control = Control::from_bits((self.words[0] >> 32) as u32);
+    pub(crate) fn decode(&mut self, base: u64, offer: &Offer) -> Result<(), ChanErr> {
+        let head = self.word(0);
+        let length = head as u32;
+        let control = Control::from_bits((head >> 32) as u32);
         let operation = match Opcode(control.opcode()) {
             Opcode::COPY if control.null() => Operation::Null,
             Opcode::COPY => Operation::Copy,
@@ -139,6 +150,13 @@ impl Job {
         Ok(())
     }
 
+    /// Word `number` of the descriptor, 0 to 7.
+    #[inline]
+    pub(crate) fn word(&self, number: usize) -> u64 {
+        let bytes = self.bytes.as_chunks().0.get(number).copied().unwrap_or_default();
+        u64::from_le_bytes(bytes)
+    }
+
     /// Whether data moves.
     pub(crate) fn moves_data(&self) -> bool {
         matches!(self.operation, Operation::Copy | Operation::Fill | Operation::Raid)
@@ -157,7 +175,7 @@ impl Job {
     ///
     /// # Errors
     /// The CHANERR bit of the access that failed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn advance<H: Host + ?Sized>(
         &mut self,
         dma: &mut Dma<'_, H>,
@@ -170,8 +188,8 @@ impl Job {
             let length = (self.length - self.moved).min(PIECE as u32);
             let piece = &mut buffer[..length as usize];
             let moved = u64::from(self.moved);
-            dma.read(self.words[1].wrapping_add(moved), piece).map_err(|Denied| ChanErr::SOURCE_ADDRESS)?;
-            dma.write(self.words[2].wrapping_add(moved), piece)
+            dma.read(self.word(1).wrapping_add(moved), piece).map_err(|Denied| ChanErr::SOURCE_ADDRESS)?;
+            dma.write(self.word(2).wrapping_add(moved), piece)
                 .map_err(|Denied| ChanErr::DESTINATION_ADDRESS)?;
             self.moved += length;
             return Ok(());
@@ -180,6 +198,7 @@ impl Job {
     }
 
     /// Copies with page breaks or faults, fills, XOR and PQ.
+    #[inline(never)]
     fn advance_other<H: Host + ?Sized>(
         &mut self,
         dma: &mut Dma<'_, H>,
@@ -187,16 +206,16 @@ impl Job {
         offer: &Offer,
     ) -> Result<(), ChanErr> {
         let to = Side {
-            first: self.words[2],
-            second: self.words[5],
+            first: self.word(2),
+            second: self.word(5),
             broken: self.control.destination_page_break() && !offer.no_page_break,
         };
         let (destination, room) = to.at(self.moved, self.length);
         match self.operation {
             Operation::Copy => {
                 let from = Side {
-                    first: self.words[1],
-                    second: self.words[4],
+                    first: self.word(1),
+                    second: self.word(4),
                     broken: self.control.source_page_break() && !offer.no_page_break,
                 };
                 let (source, available) = from.at(self.moved, self.length);
@@ -214,7 +233,7 @@ impl Job {
             Operation::Fill => {
                 let length = room.min(PIECE as u32);
                 let piece = &mut buffer[..length as usize];
-                let pattern = self.words[1].to_le_bytes();
+                let pattern = self.word(1).to_le_bytes();
                 let phase = if offer.fill_by_address { destination as usize } else { self.moved as usize };
                 for (position, byte) in (phase..).zip(piece.iter_mut()) {
                     *byte = pattern[position % 8];

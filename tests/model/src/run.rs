@@ -88,12 +88,13 @@ impl Channel {
                 return until.map_or(Progress::Idle, Progress::Until);
             }
         }
-        if self.job.is_none()
-            && let Some(progress) = self.next(place)
-        {
-            return progress;
-        }
-        let Some(mut job) = self.job.take() else { return Progress::Worked };
+        let mut job = match self.job.take() {
+            Some(job) => job,
+            None => match self.next(place) {
+                Ok(job) => job,
+                Err(progress) => return progress,
+            },
+        };
         // A piece at a time where software may look in between, else the whole of it.
         loop {
             if job.is_done() {
@@ -112,20 +113,23 @@ impl Channel {
         }
     }
 
-    /// Between two descriptors: takes the next one. `None` when it can be executed at once.
+    /// Between two descriptors: takes the next one, to be executed at once.
+    ///
+    /// # Errors
+    /// There is nothing to be executed now; what the step came to instead.
     #[inline]
-    fn next<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Option<Progress> {
+    fn next<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Result<Box<Job>, Progress> {
         if self.suspending {
             if !self.posted.is_empty() {
-                return Some(Progress::Idle);
+                return Err(Progress::Idle);
             }
             self.suspended();
-            return Some(Progress::Worked);
+            return Err(Progress::Worked);
         }
         let short = place.options.faults.has(Defect::CountOffByOne) && self.is_nearly_caught_up();
         if self.is_caught_up() || short {
             self.state = State::Idle;
-            return Some(Progress::Worked);
+            return Err(Progress::Worked);
         }
         match self.next_address(place) {
             Ok(Some(address)) => match self.fetch(address, place) {
@@ -138,7 +142,7 @@ impl Channel {
             }
             Err(error) => self.halt(error, place.space),
         }
-        Some(Progress::Worked)
+        Err(Progress::Worked)
     }
 
     /// Where the next descriptor is; `None` at the end of a linked chain.
@@ -174,6 +178,7 @@ impl Channel {
     }
 
     /// At the end of a linked chain: an APPEND that came meanwhile asks to look once more.
+    #[cold]
     fn next_address_again<H: Host + ?Sized>(
         &mut self,
         place: &mut Workplace<'_, H>,
@@ -191,6 +196,7 @@ impl Channel {
     }
 
     /// An APPEND to an idle linked chain.
+    #[cold]
     fn look_again<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Progress {
         if self.chaining != (Chaining::Linked { again: true }) {
             return Progress::Idle;
@@ -212,8 +218,8 @@ impl Channel {
         address: u64,
         place: &mut Workplace<'_, H>,
     ) -> Result<Box<Job>, ChanErr> {
-        let mut bytes = [0; descriptor::SIZE];
-        place.dma.read(address, &mut bytes).map_err(|Denied| ChanErr::NEXT_ADDRESS)?;
+        let mut job = self.spare.take().unwrap_or_default();
+        place.dma.read(address, &mut job.bytes).map_err(|Denied| ChanErr::NEXT_ADDRESS)?;
         place.counts.descriptors += 1;
         let number = place.counts.descriptors;
         if !place.options.faults.faults.is_empty() {
@@ -227,8 +233,7 @@ impl Channel {
                 return Err(error);
             }
         }
-        let mut job = self.spare.take().unwrap_or_default();
-        job.decode(address, &bytes, place.offer)?;
+        job.decode(address, place.offer)?;
         if job.operation == Operation::Raid {
             self.extend(&mut job, place)?;
         }
@@ -236,6 +241,7 @@ impl Channel {
     }
 
     /// XOR and PQ: the sources that did not fit into the base are in the slot behind it, which costs a count too.
+    #[cold]
     fn extend<H: Host + ?Sized>(&self, job: &mut Job, place: &mut Workplace<'_, H>) -> Result<(), ChanErr> {
         let mut extension = [0; descriptor::SIZE];
         if Raid::needs_extension(job.control) {
@@ -252,17 +258,17 @@ impl Channel {
             job.last_slot = address;
             job.slots = 2;
         }
-        job.raid = Some(Box::new(Raid::decode(job.control, &job.words, &words(&extension))));
+        job.raid = Some(Box::new(Raid::decode(job.control, &words(&job.bytes), &words(&extension))));
         Ok(())
     }
 
-    /// A descriptor has been read: how long it takes, and what goes wrong with it. `None` as in [`Self::next`].
+    /// A descriptor has been read: how long it takes, and what goes wrong with it. As [`Self::next`].
     #[inline]
     fn begin<H: Host + ?Sized>(
         &mut self,
         mut job: Box<Job>,
         place: &mut Workplace<'_, H>,
-    ) -> Option<Progress> {
+    ) -> Result<Box<Job>, Progress> {
         let timing = &place.options.timing;
         let mut time = timing.per_descriptor;
         if timing.per_byte != 0 && job.moves_data() {
@@ -274,15 +280,16 @@ impl Channel {
         if !place.options.faults.faults.is_empty() {
             self.afflict(&mut job, place);
         }
-        self.job = Some(job);
         if time != 0 || timing.jitter != 0 {
             self.wait = Delay::For(time);
         } else if !timing.fine {
-            return None;
+            return Ok(job);
         }
-        Some(Progress::Worked)
+        self.job = Some(job);
+        Err(Progress::Worked)
     }
 
+    #[cold]
     fn afflict<H: Host + ?Sized>(&mut self, job: &mut Job, place: &mut Workplace<'_, H>) {
         let (descriptor_number, copy_number) = (place.counts.descriptors, place.counts.copies);
         if job.operation == Operation::Copy {
@@ -334,7 +341,7 @@ impl Channel {
     }
 
     /// The data is where it belongs: report it (M43 to M45).
-    #[inline]
+    #[inline(always)]
     fn finish<H: Host + ?Sized>(&mut self, job: &Job, place: &mut Workplace<'_, H>) {
         self.count(job);
         self.completed = job.base;
@@ -343,7 +350,7 @@ impl Channel {
             Chaining::Counted { announced, done } => {
                 *done = done.wrapping_add(job.slots);
                 self.position = if place.options.faults.has(Defect::NextReadEarly) {
-                    Position::At(job.words[descriptor::NEXT / 8])
+                    Position::At(job.word(descriptor::NEXT / 8))
                 } else {
                     Position::After(job.last_slot)
                 };
@@ -365,7 +372,7 @@ impl Channel {
             self.state = State::Idle;
         }
         let reported = if place.options.faults.has(Defect::WordOfNext) {
-            job.words[descriptor::NEXT / 8]
+            job.word(descriptor::NEXT / 8)
         } else {
             job.base
         };
@@ -407,6 +414,7 @@ impl Channel {
     }
 
     /// A descriptor failed. A masked error does not halt: the descriptor counts as done (M46).
+    #[cold]
     fn fail<H: Host + ?Sized>(&mut self, job: &Job, error: ChanErr, place: &mut Workplace<'_, H>) {
         if self.error_mask.contains(error) {
             self.finish(job, place);
@@ -435,6 +443,7 @@ impl Channel {
     }
 
     /// Whether a fault took the completion word.
+    #[cold]
     fn spoil<H: Host + ?Sized>(&mut self, word: ChanSts, place: &mut Workplace<'_, H>) -> bool {
         let number = place.counts.completions;
         let fault = place.fault(|fault| {
@@ -477,6 +486,7 @@ impl Channel {
     }
 
     /// Sends what is posted and due, one thing per step.
+    #[cold]
     fn send_posted<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Progress {
         let Some(front) = self.posted.front_mut() else { return Progress::Idle };
         let due = *front.due.get_or_insert(place.now + front.lag);

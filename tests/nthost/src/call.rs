@@ -115,7 +115,9 @@ impl Kernel {
         let frame = CallFrame::new(&thread, CallKind::Out { what, target });
         let linked = frame.link(&thread);
         let (irql, locks) = (self.irql(), self.locks_held());
+        self.resume_single_step(true);
         let result = call_win64(target, args);
+        self.pause_single_step();
         drop(linked);
         let after = self.irql();
         if after != irql {

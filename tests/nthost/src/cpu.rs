@@ -9,6 +9,7 @@ pub mod interrupt;
 pub mod irql;
 mod scheduler;
 mod segment;
+pub mod strategy;
 mod switch;
 pub mod thread;
 pub mod timer;
@@ -40,6 +41,7 @@ pub(crate) struct Cpus {
     pub(crate) timers: Guarded<timer::Timers>,
     pub(crate) interrupts: Guarded<interrupt::Interrupts>,
     devices: Guarded<Vec<Attached>>,
+    pub(crate) decider: Guarded<strategy::Decider>,
     /// Switch points since the host operation began.
     pub(crate) steps: AtomicU64,
 }
@@ -53,6 +55,8 @@ pub(crate) struct Cpu {
     /// The thread that runs when there is no other.
     idle: AtomicU32,
     pub(crate) dpcs: Guarded<VecDeque<u64>>,
+    /// Virtual time at which the IRQL last rose to DISPATCH_LEVEL or a DPC began.
+    raised_at: AtomicU64,
     /// The DPC that is running, and zero when none is.
     pub(crate) running_dpc: AtomicU64,
     pending: Guarded<Vec<interrupt::InterruptId>>,
@@ -86,24 +90,27 @@ thread_local! {
 }
 
 impl Cpus {
-    pub(crate) fn new(count: u32) -> Self {
+    pub(crate) fn new(count: u32, strategy: strategy::Strategy, seed: u64) -> Self {
+        let count = count.clamp(1, 64);
         let cpu = |_| Cpu {
             irql: AtomicU8::new(0),
             thread: AtomicU32::new(0),
             idle: AtomicU32::new(0),
             dpcs: Guarded::new(VecDeque::new()),
+            raised_at: AtomicU64::new(0),
             running_dpc: AtomicU64::new(0),
             pending: Guarded::new(Vec::new()),
             segment: Segment::new(),
         };
         Self {
-            list: (0..count.clamp(1, 64)).map(cpu).collect(),
+            list: (0..count).map(cpu).collect(),
             threads: Guarded::new(Vec::new()),
             ready: Guarded::new(Vec::new()),
             waits: Guarded::new(wait::Waits::default()),
             timers: Guarded::new(timer::Timers::default()),
             interrupts: Guarded::new(interrupt::Interrupts(BTreeMap::new(), 0)),
             devices: Guarded::new(Vec::new()),
+            decider: Guarded::new(strategy::Decider::new(strategy, seed, count)),
             steps: AtomicU64::new(0),
         }
     }

@@ -135,13 +135,18 @@ pub(crate) fn enter<R>(export: &'static Export, switches: bool, body: impl FnOnc
         eprintln!("nthost: {} called outside a machine", export.name);
         std::process::abort();
     };
+    let step = k.pause_single_step();
     let thread = k.current_thread();
     let frame = CallFrame::new(&thread, CallKind::Into { export, context: k.cpu().segment.saved() });
     let _linked = frame.link(&thread);
     let run = AssertUnwindSafe(|| {
         k.check_call(export, &thread, &frame);
         if switches {
-            k.record(export.name, 0);
+            k.record_from(
+                export.name.into(),
+                0,
+                Some(k.caller_address()).filter(|&caller| k.memory.space.contains(caller)),
+            );
             k.switch_point();
         }
         let result = body(k);
@@ -151,7 +156,10 @@ pub(crate) fn enter<R>(export: &'static Export, switches: bool, body: impl FnOnc
         result
     });
     match std::panic::catch_unwind(run) {
-        Ok(result) => result,
+        Ok(result) => {
+            k.resume_single_step(step);
+            result
+        }
         Err(payload) => k.stop(Fault::new("Host", HOST_FAILURE).text(format!(
             "the host panicked in {}: {}",
             export.name,

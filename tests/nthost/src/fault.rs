@@ -10,6 +10,7 @@
 mod diagnose;
 mod emulate;
 pub(crate) mod shared_page;
+mod single_step;
 
 use std::io;
 use std::sync::OnceLock;
@@ -134,6 +135,10 @@ extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut libc
     // SI_USER and friends (code <= 0): somebody sent the signal, no instruction raised it.
     if info_ref.si_code <= 0 && info_ref.si_code != libc::SI_KERNEL {
         return pass_on(signal, info, context);
+    }
+    // TRAP_TRACE: the trap flag, not a breakpoint.
+    if signal == libc::SIGTRAP && info_ref.si_code == libc::TRAP_TRACE && k.options.single_step {
+        return k.step_over(&trap);
     }
     k.handle_trap(&mut trap);
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cpu::Cpus;
+use crate::cpu::strategy::Strategy;
 use crate::guarded::Guarded;
 use crate::loader::Loader;
 use crate::memory::Memory;
@@ -29,6 +30,10 @@ pub struct Options {
     pub time_limit: u64,
     /// The Windows release that INF decorations are compared with.
     pub release: crate::inf::package::Release,
+    /// Who runs next.
+    pub strategy: Strategy,
+    /// Whether every instruction of driver code is a switch point.
+    pub single_step: bool,
     /// Whether routines of the host program may stand in for driver code: for tests of this crate.
     pub host_code: bool,
     /// Switch points one host operation may take.
@@ -44,6 +49,8 @@ impl Default for Options {
             remapping: false,
             time_limit: 600_000_000_000,
             release: crate::inf::package::Release { major: 10, minor: 0, build: 19041 },
+            strategy: Strategy::Random,
+            single_step: false,
             host_code: false,
             step_limit: 2_000_000_000,
         }
@@ -81,7 +88,7 @@ impl Kernel {
             random: Guarded::new(Random::new(options.seed)),
             trace: Guarded::new(Trace::new()),
             stopped: Guarded::new(None),
-            cpus: Cpus::new(options.cpus),
+            cpus: Cpus::new(options.cpus, options.strategy.clone(), options.seed),
             memory,
             loader: Loader::default(),
             services: Services::default(),
@@ -142,14 +149,20 @@ impl Kernel {
     ///
     /// `value` must be the same in every run with the same seed: no host address.
     pub fn record(&self, what: impl Into<Cow<'static, str>>, value: u64) {
+        self.record_from(what.into(), value, None);
+    }
+
+    /// The same, for a call that came from the driver code at `caller`.
+    pub(crate) fn record_from(&self, what: Cow<'static, str>, value: u64, caller: Option<u64>) {
         let event = Event {
             number: 0,
             time: self.now(),
             cpu: self.cpu_number(),
             irql: self.irql(),
             thread: self.current_thread_id(),
-            what: what.into(),
-            value,
+            what,
+            value: caller.map_or(value, |caller| caller.wrapping_sub(self.memory.space.base())),
+            caller,
         };
         self.trace.with(|trace| trace.record(event));
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use crate::cpu::Outcome;
+use crate::cpu::strategy::{History, Strategy};
 use crate::cpu::thread::Run;
 use crate::kernel::{Kernel, Options};
 use crate::stop::{Fault, HOST_FAILURE, Stop};
@@ -57,6 +58,21 @@ impl Builder {
     pub fn limits(mut self, time: u64, steps: u64) -> Self {
         self.options.time_limit = time;
         self.options.step_limit = steps;
+        self
+    }
+
+    /// Who runs next where more than one could; [`Strategy::Random`] unless said otherwise.
+    #[must_use]
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.options.strategy = strategy;
+        self
+    }
+
+    /// Makes every instruction of driver code a switch point (by the processor's trap flag): slow, and finds races
+    /// that no kernel call separates.
+    #[must_use]
+    pub fn single_step(mut self, on: bool) -> Self {
+        self.options.single_step = on;
         self
     }
 
@@ -171,6 +187,12 @@ impl Machine {
     #[must_use]
     pub fn messages(&self) -> Vec<String> {
         self.kernel.messages()
+    }
+
+    /// The scheduling decisions taken so far, for [`Strategy::Replay`] with the same seed.
+    #[must_use]
+    pub fn decisions(&self) -> History {
+        self.kernel.cpus.decider.with(|decider| decider.history())
     }
 
     /// A hash over the machine's history so far.

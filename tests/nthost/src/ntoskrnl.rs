@@ -1,5 +1,6 @@
 //! The kernel services of `ntoskrnl.exe` that drivers import, one file for each family.
 
+pub(crate) mod crash_dump;
 pub(crate) mod dma;
 mod dpcs;
 pub(crate) mod etw;
@@ -29,12 +30,14 @@ use crate::kernel::Kernel;
 use crate::loader::Image;
 use crate::stop::{Fault, bugcheck};
 
+pub use crash_dump::DumpData;
 pub use etw::{TraceEvent, Value};
 
 /// What the services keep.
 #[derive(Debug, Default)]
 pub(crate) struct Services {
     pub(crate) locks: Guarded<locks::Locks>,
+    pub(crate) order: Guarded<locks::Order>,
     pub(crate) holders: Guarded<sync::Holders>,
     /// Reference counts of the kernel's own objects.
     pub(crate) objects: Guarded<BTreeMap<u64, objects::Object>>,
@@ -43,13 +46,15 @@ pub(crate) struct Services {
     pub(crate) work: Guarded<work::Work>,
     pub(crate) adapters: Guarded<dma::Adapters>,
     pub(crate) session: Guarded<etw::Session>,
+    pub(crate) crash_dump: Guarded<crash_dump::Callbacks>,
     /// What drivers printed.
     pub(crate) messages: Guarded<Vec<String>>,
 }
 
 /// Every table of exported functions.
-pub(crate) fn tables() -> [&'static [&'static Export]; 18] {
+pub(crate) fn tables() -> [&'static [&'static Export]; 19] {
     [
+        crash_dump::EXPORTS,
         dma::EXPORTS,
         dma::operations::EXPORTS,
         dpcs::EXPORTS,
@@ -84,6 +89,7 @@ impl Kernel {
         let mut left = self.adapters_made_by(mine);
         left.extend(self.work_of(mine));
         left.extend(self.providers_of(mine));
+        left.extend(self.dump_routines_of(mine));
         left.extend(self.mappings_of(mine));
         left.extend(self.handles_of(mine));
         left.extend(self.calls_into(mine));

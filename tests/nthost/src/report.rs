@@ -8,6 +8,7 @@ use crate::loader::unwind::Registers;
 use crate::memory::pool::tag_text;
 use crate::memory::space::{Kind, Region};
 use crate::stop::{Fault, Frame, Stop, ThreadState};
+use crate::trace::Event;
 
 /// Frames a stack walk shows at most.
 const DEPTH: usize = 64;
@@ -47,7 +48,7 @@ impl Kernel {
             stack: self.stack(registers),
             locks: self.held_locks(),
             threads: self.thread_states(),
-            events: self.last_events(),
+            events: self.told_events(),
             time: self.now(),
             seed: self.seed(),
         })
@@ -63,7 +64,7 @@ impl Kernel {
             match crossing {
                 CallKind::Into { export, context } => {
                     let symbol = format!("{}!{}", export.module, export.name);
-                    frames.push(Frame { address: export.address as u64, symbol, line: None });
+                    frames.push(Frame { address: 0, symbol, line: None });
                     self.walk(Registers::of_call(self, &context), false, &mut frames);
                 }
                 CallKind::Trap { registers } => self.walk(registers, true, &mut frames),
@@ -125,6 +126,17 @@ impl Kernel {
             Some(ThreadState { id: thread.id.0, name: thread.name.clone(), state })
         });
         alive.filter(|state| !state.name.starts_with("idle ")).collect()
+    }
+
+    /// The last events, calls with the place they came from.
+    fn told_events(&self) -> Vec<Event> {
+        let tell = |mut event: Event| {
+            if let Some(caller) = event.caller {
+                event.what = format!("{} from {}", event.what, self.symbol(caller)).into();
+            }
+            event
+        };
+        self.last_events().into_iter().map(tell).collect()
     }
 
     /// What an address is, in words.

@@ -127,7 +127,7 @@ pub struct Parameter {
 /// One frame of a call stack, innermost first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// The code address.
+    /// The code address; zero for the kernel itself.
     pub address: u64,
     /// `image!function+0x12`, or the kernel's own entry (`ntoskrnl.exe!KeSetEvent`).
     pub symbol: String,
@@ -137,7 +137,11 @@ pub struct Frame {
 
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x} {}", self.address, self.symbol)?;
+        if self.address == 0 {
+            write!(f, "{:16} {}", "", self.symbol)?;
+        } else {
+            write!(f, "{:016x} {}", self.address, self.symbol)?;
+        }
         if let Some(line) = &self.line {
             write!(f, "  [{line}]")?;
         }

@@ -22,13 +22,15 @@ pub struct Event {
     pub thread: u32,
     /// What happened, for example `KeSetEvent` or `interrupt engine 0 message 1`.
     pub what: Cow<'static, str>,
-    /// A value that belongs to it (an argument, an address relative to the machine).
+    /// A value that belongs to it: an argument; for a call the place it came from, relative to the machine.
     pub value: u64,
+    /// For a call: the code address it came from.
+    pub(crate) caller: Option<u64>,
 }
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { number, time, cpu, irql, thread, what, value } = self;
+        let Self { number, time, cpu, irql, thread, what, value, caller: _ } = self;
         write!(
             f,
             "#{number:<7} {:>10}.{:03} us  cpu {cpu} irql {irql:>2} thread {thread:<3} {what} {value:#x}",

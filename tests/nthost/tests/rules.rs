@@ -92,6 +92,61 @@ fn lowering_the_irql_with_a_spin_lock_held_stops_the_machine() {
     assert_eq!(stop.rule, "SpinLockIrql", "{stop}");
 }
 
+/// Takes two spin locks in an order and gives them back.
+fn take_both(k: &Kernel, first: u64, second: u64) {
+    let old = k.call_export("KeAcquireSpinLockRaiseToDpc", &[first]);
+    k.call_export("KeAcquireSpinLockAtDpcLevel", &[second]);
+    k.call_export("KeReleaseSpinLockFromDpcLevel", &[second]);
+    k.call_export("KeReleaseSpinLock", &[first, old]);
+}
+
+#[test]
+fn two_spin_locks_taken_in_both_orders_stop_the_machine_without_a_deadlock() {
+    let stop = stop_of(|k| {
+        let (one, two) = (lock(k), lock(k));
+        take_both(k, one, two);
+        take_both(k, one, two);
+        take_both(k, two, one);
+    });
+    assert_eq!((stop.rule.as_ref(), stop.parameters[0].value), ("Deadlock", 0x1001), "{stop}");
+}
+
+#[test]
+fn three_spin_locks_taken_in_a_circle_stop_the_machine() {
+    let stop = stop_of(|k| {
+        let (one, two, three) = (lock(k), lock(k), lock(k));
+        take_both(k, one, two);
+        take_both(k, two, three);
+        take_both(k, three, one);
+    });
+    assert_eq!(stop.rule, "Deadlock", "{stop}");
+}
+
+#[test]
+fn a_processor_kept_at_dispatch_level_for_too_long_stops_the_machine() {
+    let stop = stop_of(|k| {
+        k.call_export("KfRaiseIrql", &[2]);
+        k.call_export("KeStallExecutionProcessor", &[9_000]);
+        k.call_export("KeStallExecutionProcessor", &[2_000]);
+        k.call_export("KeLowerIrql", &[0]);
+    });
+    assert_eq!(stop.name, "DPC_WATCHDOG_VIOLATION", "{stop}");
+}
+
+#[test]
+fn a_processor_at_dispatch_level_for_a_while_is_allowed() {
+    let mut machine = Machine::builder().cpus(1).memory(16 << 20).build().expect("a machine");
+    machine
+        .run(|k| {
+            for _ in 0..3 {
+                k.call_export("KfRaiseIrql", &[2]);
+                k.call_export("KeStallExecutionProcessor", &[9_000]);
+                k.call_export("KeLowerIrql", &[0]);
+            }
+        })
+        .unwrap_or_else(|stop| panic!("{stop}"));
+}
+
 #[test]
 fn a_routine_that_returns_at_another_irql_stops_the_machine() {
     extern "win64" fn raises() {

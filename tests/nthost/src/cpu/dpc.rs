@@ -87,8 +87,10 @@ impl Kernel {
             self.write(dpc + DATA, 0u64);
             self.cpu().running_dpc.store(dpc, Ordering::Relaxed);
             self.record("DPC runs", 0);
+            self.note_raised();
             self.call("DPC", routine, &[dpc, context, argument1, argument2]);
             self.cpu().running_dpc.store(0, Ordering::Relaxed);
+            self.check_raised_time("a DPC");
         }
         self.set_irql(old);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::irql::{DEVICE_HIGHEST, DEVICE_LOWEST};
+use super::irql::{DEVICE_HIGHEST, DEVICE_LOWEST, DISPATCH};
 use crate::kernel::Kernel;
 use crate::stop::{Fault, bugcheck};
 
@@ -87,6 +87,9 @@ impl Kernel {
 
     pub(super) fn run_interrupt(&self, interrupt: Rc<Interrupt>) {
         let old = self.irql();
+        if old < DISPATCH {
+            self.note_raised();
+        }
         self.set_irql(interrupt.irql);
         self.record(format!("interrupt {}", interrupt.name), u64::from(interrupt.irql));
         let ours = (interrupt.service)(self);

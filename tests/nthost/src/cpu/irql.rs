@@ -18,6 +18,10 @@ pub const DEVICE_HIGHEST: u8 = 12;
 /// Nothing interrupts.
 pub const HIGH: u8 = 15;
 
+/// Nanoseconds a processor may stay at DISPATCH_LEVEL or above. Windows' watchdog is more patient and its guidance less
+/// (Learn, "Guidelines for Writing DPC Routines": 100 us); machine time also passes while other processors run. Our choice.
+const LONGEST_RAISED: u64 = 10_000_000;
+
 impl Kernel {
     /// The IRQL of the processor that runs.
     #[must_use]
@@ -27,6 +31,28 @@ impl Kernel {
 
     pub(crate) fn set_irql(&self, irql: u8) {
         self.cpu().irql.store(irql, Ordering::Relaxed);
+    }
+
+    /// From now on the processor serves nothing below DISPATCH_LEVEL.
+    pub(crate) fn note_raised(&self) {
+        self.cpu().raised_at.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Stops the machine when `what` has kept the processor at DISPATCH_LEVEL or above for too long.
+    pub(crate) fn check_raised_time(&self, what: &str) {
+        let time = self.now().saturating_sub(self.cpu().raised_at.load(Ordering::Relaxed));
+        if time > LONGEST_RAISED {
+            self.stop(
+                Fault::new("DpcWatchdog", bugcheck::DPC_WATCHDOG_VIOLATION)
+                    .text(format!(
+                        "{what} kept a processor at DISPATCH_LEVEL or above for {} us of machine time",
+                        time / 1000
+                    ))
+                    .parameter(1, "time at DISPATCH_LEVEL or above")
+                    .parameter(time, "nanoseconds of machine time")
+                    .parameter(LONGEST_RAISED, "allowed"),
+            );
+        }
     }
 
     /// Raises the IRQL and returns the old one. Raising to a lower level stops the machine.
@@ -39,6 +65,9 @@ impl Kernel {
                     .parameter(u64::from(old), "current IRQL")
                     .parameter(u64::from(new), "requested IRQL"),
             );
+        }
+        if old < DISPATCH && new >= DISPATCH {
+            self.note_raised();
         }
         self.set_irql(new);
         old
@@ -57,6 +86,7 @@ impl Kernel {
         }
         if new < DISPATCH && old >= DISPATCH {
             self.check_lowering(new);
+            self.check_raised_time("code at raised IRQL");
         }
         self.set_irql(new);
         self.deliver();

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::strategy::Pick;
 use super::thread::{Run, ThreadId, Yield};
 use super::{Cpu, HERE};
 use crate::guarded;
@@ -42,7 +43,7 @@ impl Kernel {
                 }
                 self.choose(u64::from(self.cpu_count())) as u32
             } else {
-                busy[self.choose(busy.len() as u64) as usize]
+                busy[self.cpus.decider.with(|decider| decider.pick(Pick::Cpu, &busy))]
             };
             self.resume(cpu);
         }
@@ -79,7 +80,8 @@ impl Kernel {
         if able.is_empty() {
             return;
         }
-        let id = able[self.choose(able.len() as u64) as usize];
+        let numbers: Vec<u32> = able.iter().map(|id| id.0).collect();
+        let id = able[self.cpus.decider.with(|decider| decider.pick(Pick::Thread, &numbers))];
         self.cpus.ready.with(|ready| ready.retain(|&other| other != id));
         let thread = self.thread(id);
         thread.run.with(|run| *run = Run::Running(number));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::irql::DISPATCH;
+use super::strategy::Turn;
 use super::thread::Yield;
 use crate::guarded;
 use crate::kernel::Kernel;
@@ -12,11 +13,6 @@ use crate::pci::Progress;
 /// Virtual nanoseconds one switch point takes, at least and in addition at most. Our choice: about a kernel call.
 const STEP: u64 = 40;
 const STEP_SPREAD: u64 = 80;
-/// One switch point in so many hands the host thread to another processor.
-const SWITCH: u64 = 6;
-/// One switch point in so many below DISPATCH_LEVEL ends the thread's turn.
-const PREEMPT: u64 = 24;
-
 impl Kernel {
     /// Time passes; devices, interrupts, DPCs, other threads and other processors get their chance.
     ///
@@ -26,15 +22,22 @@ impl Kernel {
         guarded::assert_none_open();
         self.pass_time(STEP + self.choose(STEP_SPREAD));
         self.deliver();
-        if self.choose(SWITCH) == 0 {
-            self.give_way();
-        } else if self.irql() < DISPATCH && self.choose(PREEMPT) == 0 {
-            self.preempt();
+        let (cpu, preemptible) = (self.cpu_number(), self.irql() < DISPATCH);
+        match self.cpus.decider.with(|decider| decider.turn(cpu, preemptible)) {
+            Turn::Stay => {}
+            Turn::GiveWay => self.yield_cpu(),
+            Turn::Preempt => self.preempt(),
         }
     }
 
-    /// Lets other processors run; returns on this one.
+    /// Lets other processors run because this one can only wait; returns on this one.
     pub(crate) fn give_way(&self) {
+        let cpu = self.cpu_number();
+        self.cpus.decider.with(|decider| decider.demote(cpu));
+        self.yield_cpu();
+    }
+
+    fn yield_cpu(&self) {
         self.current_thread().suspend(Yield::GiveWay);
         self.deliver();
     }

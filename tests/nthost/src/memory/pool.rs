@@ -143,6 +143,7 @@ impl Kernel {
                 .parameter(0x24, "bytes beside the block were overwritten"));
         }
         self.check_nothing_live_in(address, region.used.1, "pool being freed");
+        self.forget_order(address, region.used.1);
         self.memory.destroy(region.start, caller);
     }
 

@@ -1,6 +1,6 @@
 //! Spin locks, with an owner that is checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cpu::irql::{DISPATCH as DISPATCH_LEVEL, HIGH};
 use crate::export::{Between, DISPATCH};
@@ -15,6 +15,24 @@ pub(crate) type Locks = BTreeMap<u64, Owner>;
 pub(crate) struct Owner {
     cpu: u32,
     taken_at: u64,
+}
+
+/// For each lock those that were taken while it was held.
+pub(crate) type Order = BTreeMap<u64, BTreeSet<u64>>;
+
+/// Whether `to` was ever taken with `from` held, directly or through others.
+fn leads_to(order: &Order, from: u64, to: u64) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![from];
+    while let Some(lock) = open.pop() {
+        if lock == to {
+            return true;
+        }
+        if seen.insert(lock) {
+            open.extend(order.get(&lock).into_iter().flatten());
+        }
+    }
+    false
 }
 
 impl Kernel {
@@ -39,6 +57,7 @@ impl Kernel {
     /// Takes the spin lock at `lock`; the IRQL is the caller's business.
     pub(crate) fn take_spin_lock(&self, lock: u64) {
         let cpu = self.cpu_number();
+        self.note_order(lock);
         while !self.try_spin_lock(lock) {
             if self.services.locks.with(|locks| locks.get(&lock).is_some_and(|owner| owner.cpu == cpu)) {
                 self.stop(
@@ -53,6 +72,46 @@ impl Kernel {
             self.pass_time(50);
             self.give_way();
         }
+    }
+
+    /// Remembers that `lock` was taken with others held. Two locks that are taken in both orders stop the machine, even
+    /// when no two processors did it at the same time (Driver Verifier, "Deadlock Detection").
+    fn note_order(&self, lock: u64) {
+        let cpu = self.cpu_number();
+        let held: Vec<u64> = self.services.locks.with(|locks| {
+            locks
+                .iter()
+                .filter(|&(&other, owner)| owner.cpu == cpu && other != lock)
+                .map(|(&other, _)| other)
+                .collect()
+        });
+        if held.is_empty() {
+            return;
+        }
+        let backwards = self.services.order.with(|order| {
+            for &first in &held {
+                order.entry(first).or_default().insert(lock);
+            }
+            held.into_iter().find(|&first| leads_to(order, lock, first))
+        });
+        if let Some(first) = backwards {
+            self.stop(
+                Fault::new("Deadlock", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
+                    .text(format!(
+                        "{} is taken while {} is held; earlier they were taken the other way round",
+                        self.describe_address(lock),
+                        self.describe_address(first)
+                    ))
+                    .parameter(0x1001, "a deadlock was detected")
+                    .parameter(lock, "the lock being taken")
+                    .parameter(first, "the lock held"),
+            );
+        }
+    }
+
+    /// Locks in memory that goes away are in no order any more.
+    pub(crate) fn forget_order(&self, start: u64, end: u64) {
+        self.services.order.with(|order| order.retain(|lock, _| !(start..end).contains(lock)));
     }
 
     /// Takes the spin lock if it is free.

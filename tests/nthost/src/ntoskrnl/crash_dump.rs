@@ -1,0 +1,93 @@
+//! What drivers add to a crash dump: routines that are called when the system has stopped.
+//!
+//! `KBUGCHECK_SECONDARY_DUMP_DATA` (wdm.h): InBuffer, InBufferLength (32 bits) at 8, MaximumAllowed at 0xC, Guid at 0x10,
+//! OutBuffer at 0x20, OutBufferLength (32 bits) at 0x28; 0x30 bytes.
+
+use std::collections::BTreeMap;
+
+use crate::cpu::irql::HIGH;
+use crate::export::ANY;
+use crate::kernel::Kernel;
+
+/// The registered routines, by address of their `KBUGCHECK_REASON_CALLBACK_RECORD`.
+pub(crate) type Callbacks = BTreeMap<u64, Callback>;
+
+/// One registered routine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Callback {
+    routine: u64,
+    reason: i32,
+}
+
+/// `KbCallbackSecondaryDumpData`.
+const SECONDARY_DUMP_DATA: i32 = 2;
+/// Bytes of `KBUGCHECK_SECONDARY_DUMP_DATA`.
+const SIZE: u64 = 0x30;
+/// Most that one routine may add; our choice.
+const MAXIMUM: u32 = 1 << 20;
+
+/// What one routine added to a dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DumpData {
+    /// The tag by which a debugger finds it.
+    pub id: [u8; 16],
+    /// Where it stood in memory.
+    pub address: u64,
+    /// The data.
+    pub bytes: Vec<u8>,
+}
+
+impl Kernel {
+    /// What a crash dump written now would hold of the drivers: their routines are called as at a bug check, at
+    /// HIGH_LEVEL.
+    #[must_use]
+    pub fn secondary_dump_data(&self) -> Vec<DumpData> {
+        let callbacks = self.services.crash_dump.with(|callbacks| callbacks.clone());
+        let wanted = callbacks.into_iter().filter(|(_, callback)| callback.reason == SECONDARY_DUMP_DATA);
+        wanted.filter_map(|(record, callback)| self.dump_data_of(record, callback)).collect()
+    }
+
+    fn dump_data_of(&self, record: u64, callback: Callback) -> Option<DumpData> {
+        let data = self.system_allocate(SIZE, "KBUGCHECK_SECONDARY_DUMP_DATA");
+        self.write_bytes(data, &[0; SIZE as usize]);
+        self.write(data + 0xC, MAXIMUM);
+        let irql = self.raise_irql(HIGH);
+        let arguments = [SECONDARY_DUMP_DATA as u64, record, data, SIZE];
+        self.call("bug check callback", callback.routine, &arguments);
+        self.lower_irql(irql);
+        let (address, length): (u64, u32) = (self.read(data + 0x20), self.read(data + 0x28));
+        let added =
+            DumpData { id: self.read(data + 0x10), address, bytes: self.bytes(address, length as usize) };
+        self.system_free(data);
+        (length > 0).then_some(added)
+    }
+
+    /// Routines in an image that would be called at a bug check.
+    pub(crate) fn dump_routines_of(&self, image: impl Fn(u64) -> bool) -> Vec<String> {
+        self.services.crash_dump.with(|callbacks| {
+            let left = callbacks.values().filter(|callback| image(callback.routine));
+            left.map(|callback| format!("bug check routine at {:#x}", callback.routine)).collect()
+        })
+    }
+}
+
+crate::export::exports! {
+    module "ntoskrnl.exe";
+
+    /// Registers a routine for a bug check. A record that is registered already is refused.
+    fn KeRegisterBugCheckReasonCallback(k; record: u64, routine: u64, reason: i32, component: u64) -> u8 [ANY, "Learn, KeRegisterBugCheckReasonCallback"] {
+        let _ = component;
+        k.services.crash_dump.with(|callbacks| {
+            let free = !callbacks.contains_key(&record);
+            if free {
+                callbacks.insert(record, Callback { routine, reason });
+            }
+            u8::from(free)
+        })
+    }
+
+    /// Takes a routine back.
+    fn KeDeregisterBugCheckReasonCallback(k; record: u64) -> u8 [ANY, "Learn, KeDeregisterBugCheckReasonCallback"] {
+        k.services.crash_dump.with(|callbacks| u8::from(callbacks.remove(&record).is_some()))
+    }
+}

@@ -1,0 +1,131 @@
+//! Strategies, replay, and races: a planted one is found, its twin without it is not accused, and what was found replays.
+
+mod support;
+
+use std::path::Path;
+
+use nthost::cpu::strategy::{History, Strategy};
+use nthost::{Builder, Kernel, Machine};
+use support::{Code, Folder, Image};
+
+fn builder(seed: u64) -> Builder {
+    Machine::builder().cpus(2).seed(seed).memory(16 << 20)
+}
+
+/// How two threads add to a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Twin {
+    /// Read, call the kernel, write: an addition in between is lost.
+    Racy,
+    /// The same under a spin lock.
+    Locked,
+}
+
+/// Two threads add one each, three times. Returns the counter, the hash of the history, and the decisions.
+fn count(twin: Twin, builder: Builder) -> (u32, u64, History) {
+    let mut machine = builder.build().expect("a machine");
+    let counted = machine
+        .run(|k| {
+            let (counter, lock) = (k.system_allocate(8, "counter"), k.system_allocate(8, "lock"));
+            let add = move |k: &Kernel| {
+                for _ in 0..3 {
+                    let old = (twin == Twin::Locked).then(|| k.acquire_spin_lock(lock));
+                    let value: u32 = k.read(counter);
+                    k.call_export("KeQueryPerformanceCounter", &[0]);
+                    k.write(counter, value + 1);
+                    if let Some(old) = old {
+                        k.release_spin_lock(lock, old);
+                    }
+                }
+            };
+            let threads = [k.spawn("first", 0, Box::new(add)), k.spawn("second", 0, Box::new(add))];
+            threads.into_iter().for_each(|thread| k.join(thread));
+            k.read(counter)
+        })
+        .unwrap_or_else(|stop| panic!("{stop}"));
+    (counted, machine.trace_hash(), machine.decisions())
+}
+
+fn strategies() -> [Strategy; 3] {
+    [Strategy::Random, Strategy::RoundRobin, Strategy::PriorityChange { changes: 2, within: 60 }]
+}
+
+#[test]
+fn a_planted_race_is_found_within_1000_seeds_and_replays_every_time() {
+    for strategy in [Strategy::Random, Strategy::PriorityChange { changes: 2, within: 60 }] {
+        let racy = |seed| count(Twin::Racy, builder(seed).strategy(strategy.clone()));
+        let seed =
+            (0..1000).find(|&seed| racy(seed).0 != 6).unwrap_or_else(|| panic!("{strategy:?} finds nothing"));
+        let found = racy(seed);
+        for _ in 0..5 {
+            assert_eq!(racy(seed), found, "seed {seed} again");
+        }
+        let replayed = count(Twin::Racy, builder(seed).strategy(Strategy::Replay(found.2.clone())));
+        assert_eq!(replayed, found, "the recorded decisions");
+    }
+}
+
+#[test]
+fn the_twin_without_the_race_passes_under_every_strategy() {
+    for strategy in strategies() {
+        for seed in 0..100 {
+            let (counted, ..) = count(Twin::Locked, builder(seed).strategy(strategy.clone()));
+            assert_eq!(counted, 6, "seed {seed}, {strategy:?}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history_under_every_strategy() {
+    for strategy in strategies() {
+        for seed in 0..20 {
+            let run = || count(Twin::Racy, builder(seed).strategy(strategy.clone()));
+            assert_eq!(run(), run(), "seed {seed}, {strategy:?}");
+        }
+    }
+}
+
+#[test]
+fn a_history_cut_short_goes_on_without_switching() {
+    let (_, _, history) = count(Twin::Racy, builder(1));
+    let (counted, _, again) = count(Twin::Racy, builder(1).strategy(Strategy::Replay(history.up_to(0))));
+    assert_eq!(counted, 6, "without a switch nothing is lost");
+    assert!(!again.is_empty());
+}
+
+/// Two threads run one routine of an image on the same counter, ten times each.
+fn count_in_image(routine: Code, builder: Builder) -> u32 {
+    let folder = Folder::default().with("test.sys", &Image::code(routine));
+    let mut machine = builder.build().expect("a machine");
+    machine
+        .run(|k| {
+            let id = k.load_image(Path::new("test.sys"), &folder).expect("it loads");
+            let entry = k.image(id).entry_point;
+            let counter = k.system_allocate(8, "counter");
+            let body = move |k: &Kernel| {
+                for _ in 0..10 {
+                    k.call("add one", entry, &[counter]);
+                }
+            };
+            let threads = [k.spawn("first", 0, Box::new(body)), k.spawn("second", 0, Box::new(body))];
+            threads.into_iter().for_each(|thread| k.join(thread));
+            k.read(counter)
+        })
+        .unwrap_or_else(|stop| panic!("{stop}"))
+}
+
+#[test]
+fn single_step_finds_a_race_that_no_kernel_call_separates() {
+    // mov eax, [rcx]; inc eax; mov [rcx], eax
+    let racy = || Code::default().raw(&[0x8B, 0x01, 0xFF, 0xC0, 0x89, 0x01]).ret();
+    // lock inc dword [rcx]
+    let atomic = || Code::default().raw(&[0xF0, 0xFF, 0x01]).ret();
+    for seed in 0..20 {
+        assert_eq!(count_in_image(racy(), builder(seed)), 20, "no switch point inside: seed {seed}");
+        assert_eq!(count_in_image(atomic(), builder(seed).single_step(true)), 20, "seed {seed}");
+    }
+    let found = (0..50).find(|&seed| count_in_image(racy(), builder(seed).single_step(true)) != 20);
+    let seed = found.expect("one of 50 seeds");
+    let first = count_in_image(racy(), builder(seed).single_step(true));
+    assert_eq!(count_in_image(racy(), builder(seed).single_step(true)), first);
+}

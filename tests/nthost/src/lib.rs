@@ -32,5 +32,5 @@ pub mod trace;
 pub use cpu::Device;
 pub use kernel::Kernel;
 pub use machine::{Builder, Machine};
-pub use ntoskrnl::{TraceEvent, Value};
+pub use ntoskrnl::{DumpData, TraceEvent, Value};
 pub use stop::Stop;

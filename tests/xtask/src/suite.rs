@@ -61,7 +61,7 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let steps: [(&str, &mut dyn FnMut() -> Result<(), Failure>); 7] = [
         ("formatting", &mut || steps::cargo("formatting", &["fmt", "--all", "--check"])),
         ("lints", &mut lint),
-        ("driver images", &mut || drivers::build(&[])),
+        ("driver images", &mut || drivers::build_twice(&[])),
         ("driver lints", &mut drivers::check),
         ("tests", &mut tests),
         ("requirements", &mut requirements::check),

@@ -280,7 +280,6 @@ pub fn scenarios() -> Vec<Scenario> {
             ..broken("linux-catches-dropped-interrupts", &["--fault", "drop-interrupt interrupt=*/20"])
         },
         broken("linux-catches-reset-pending", &["--fault", "defect name=command-reads-back"]),
-        broken("linux-catches-active-after-reset", &["--fault", "defect name=active-after-reset"]),
         broken("linux-catches-count-off-by-one", &["--fault", "defect name=count-off-by-one"]),
         broken("linux-catches-not-armed", &["--fault", "defect name=not-armed"]),
         broken("linux-catches-word-of-next", &["--fault", "defect name=word-of-next"]),

@@ -58,7 +58,11 @@ impl Apt {
             ),
         )?;
         let apt = Self { work: work.to_owned() };
-        steps::run("apt update", apt.command("apt-get").arg("update"), |_| {})?;
+        steps::run(
+            "apt update",
+            apt.command("apt-get").args(["update", "-o", "APT::Update::Error-Mode=any"]),
+            |_| {},
+        )?;
         Ok(apt)
     }
 

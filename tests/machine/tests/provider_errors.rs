@@ -48,16 +48,21 @@ fn every_error_bit_is_named_and_the_channel_recovers() -> Result<(), Failure> {
 fn an_error_at_any_place_of_a_batch_ends_the_same_way() -> Result<(), Failure> {
     let bit = ioat_regs::error::ErrorBit::named("read-data").expect("a bit of the table");
     for device in [0x6F20, 0x0B00] {
-        for place in 1..=20 {
+        for place in 1.. {
             let fault = Fault::Halt { descriptor: Which::Only(SELF_TEST + place), error: bit };
             let mut lab = faulty(device, &[fault]).boot()?;
             let (client, number) = channel(&mut lab)?;
-            let failed = client.copy_verified(&mut lab, number, 90_000, place).is_err();
-            let struck = lab.engines[0].statistics().faults == 1;
-            assert_eq!(failed, struck, "{device:04x} descriptor {place}");
+            let outcome = client.copy_verified(&mut lab, number, 90_000, 1);
+            if lab.engines[0].statistics().faults == 0 {
+                // The copy has fewer descriptors than that.
+                outcome?;
+                assert!(place > 5, "{device:04x}: only {place} descriptors");
+                break;
+            }
+            assert!(outcome.is_err(), "{device:04x} descriptor {place}");
             let statistics = client.statistics(&mut lab, number)?;
             assert_eq!(statistics.accepted, ended(&statistics), "{device:04x} descriptor {place}");
-            client.copy_verified(&mut lab, number, 90_000, place)?;
+            client.copy_verified(&mut lab, number, 90_000, 2)?;
             client.close(&mut lab)?;
             nothing_left(lab)?;
         }

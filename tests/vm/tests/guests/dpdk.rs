@@ -148,20 +148,8 @@ pub fn scenarios() -> Vec<Scenario> {
         },
         Scenario { name: "dpdk-0b00-iommu-errors", ..BEHIND_IOMMU },
         Scenario {
-            name: "dpdk-catches-fill-by-address",
-            engine: &["--fault", "defect name=fill-by-address"],
-            must_be_caught: true,
-            ..PHYSICAL
-        },
-        Scenario {
             name: "dpdk-catches-word-of-next",
             engine: &["--fault", "defect name=word-of-next"],
-            must_be_caught: true,
-            ..PHYSICAL
-        },
-        Scenario {
-            name: "dpdk-catches-stale-address",
-            engine: &["--fault", "defect name=stale-address"],
             must_be_caught: true,
             ..PHYSICAL
         },

@@ -133,7 +133,9 @@ impl Image {
         headers.extend(0x22u16.to_le_bytes());
         let optional = headers.len();
         headers.resize(optional + 240, 0);
-        let mut put = |at: usize, bytes: &[u8]| headers[optional + at..optional + at + bytes.len()].copy_from_slice(bytes);
+        let mut put = |at: usize, bytes: &[u8]| {
+            headers[optional + at..optional + at + bytes.len()].copy_from_slice(bytes)
+        };
         put(0, &0x20Bu16.to_le_bytes());
         put(16, &(TEXT + self.entry).to_le_bytes());
         put(24, &PREFERRED_BASE.to_le_bytes());
@@ -143,9 +145,11 @@ impl Image {
         put(60, &HEADERS.to_le_bytes());
         put(68, &1u16.to_le_bytes());
         put(108, &16u32.to_le_bytes());
-        for (index, (address, size)) in
-            [(0, export_directory), (1, import_directory), (5, (if reloc.is_empty() { 0 } else { RELOC }, reloc.len() as u32))]
-        {
+        for (index, (address, size)) in [
+            (0, export_directory),
+            (1, import_directory),
+            (5, (if reloc.is_empty() { 0 } else { RELOC }, reloc.len() as u32)),
+        ] {
             put(112 + index * 8, &address.to_le_bytes());
             put(116 + index * 8, &size.to_le_bytes());
         }
@@ -208,9 +212,11 @@ impl Image {
             let text = RDATA + out.len() as u32;
             out.extend(name.bytes());
             out.push(0);
-            out[functions + index * 4..functions + index * 4 + 4].copy_from_slice(&(TEXT + offset).to_le_bytes());
+            out[functions + index * 4..functions + index * 4 + 4]
+                .copy_from_slice(&(TEXT + offset).to_le_bytes());
             out[names + index * 4..names + index * 4 + 4].copy_from_slice(&text.to_le_bytes());
-            out[ordinals + index * 2..ordinals + index * 2 + 2].copy_from_slice(&(index as u16).to_le_bytes());
+            out[ordinals + index * 2..ordinals + index * 2 + 2]
+                .copy_from_slice(&(index as u16).to_le_bytes());
         }
         let exports = (RDATA + start as u32, (out.len() - start) as u32);
         (out, imports, exports)
@@ -223,7 +229,8 @@ pub const CHECKSUM: usize = 0x58 + 64;
 /// Writes the right checksum into a file.
 pub fn set_checksum(file: &mut [u8]) {
     file[CHECKSUM..CHECKSUM + 4].fill(0);
-    let words = file.chunks(2).map(|pair| u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 8);
+    let words =
+        file.chunks(2).map(|pair| u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 8);
     let mut sum: u64 = words.sum();
     while sum > 0xFFFF {
         sum = (sum & 0xFFFF) + (sum >> 16);

@@ -25,6 +25,8 @@ pub const PENDING: i32 = 0x103;
 
 /// What the provider's context is; channel contexts follow it.
 pub const PROVIDER_CONTEXT: u64 = 0x0C0D_E000;
+/// The client's context of the first channel it asks for; the next asks count on.
+pub const CHANNEL_CONTEXT: u64 = 0xC11E;
 const PAGE: u64 = 4096;
 
 /// One call of a provider entry point.
@@ -128,6 +130,8 @@ struct World {
     notices: Vec<(u64, u32, u32)>,
     driver: u64,
     exports: BTreeMap<String, u64>,
+    /// Allocations asked for.
+    allocations: u64,
     /// What a call from within a callback answered.
     answer: Option<i32>,
 }
@@ -725,7 +729,11 @@ impl Bench<'_> {
         k.write(at + 8, mask);
         k.write(at + 0x10, group);
         k.write(at + 0x1C, ring);
-        k.write(at + 0x20, 0xC11E_u64);
+        let context = world(|w| {
+            w.allocations += 1;
+            CHANNEL_CONTEXT + w.allocations - 1
+        });
+        k.write(at + 0x20, context);
         let status = self.call("NetDmaAllocateChannel", &[client, provider.into(), at, out]) as i32;
         (status, k.read(out))
     }
@@ -734,6 +742,11 @@ impl Bench<'_> {
         let (status, handle) = self.allocate_with(client, 0, 0, 0, 0, 0);
         assert_eq!(status, SUCCESS);
         handle
+    }
+
+    /// The client's context of the channel asked for last.
+    pub fn last_context(&self) -> u64 {
+        world(|w| CHANNEL_CONTEXT + w.allocations - 1)
     }
 
     /// Processor, provider and ring size that the last allocation answered.

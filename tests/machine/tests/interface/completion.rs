@@ -34,10 +34,9 @@ fn a_dpc_completes_everything_up_to_the_reported_descriptor_once() {
         b.dpc(b.first());
         let told = b.told();
         proves!(image: R207, R209; assert_eq!(told.iter().map(|told| told.cookie).collect::<Vec<_>>(), cookies[..2]));
-        assert!(
-            told.iter()
-                .all(|told| told.irql == DISPATCH && told.channel == 0xC11E && told.user == 0x0005_EED0)
-        );
+        assert!(told.iter().all(|told| told.irql == DISPATCH
+            && told.channel == CHANNEL_CONTEXT
+            && told.user == 0x0005_EED0));
         b.dpc(b.first());
         proves!(image: R209; assert!(b.told().is_empty()));
         b.run(b.first());
@@ -68,6 +67,23 @@ fn a_batch_reports_once_and_completes_whole() {
             (counters.submitted, counters.completed, counters.descriptors, counters.batches, counters.dpcs),
             (20, 20, 20, 1, 1)
         );
+    });
+}
+
+#[test]
+fn a_report_ahead_of_the_word_completes_up_to_it() {
+    with_channel(V, |b, channel| {
+        b.set_limit(channel, 4);
+        for _ in 0..4 {
+            b.post(channel);
+        }
+        b.step(b.first());
+        b.step(b.first());
+        b.dpc(b.first());
+        proves!(image: R205; assert_eq!(b.told().len(), 2, "only the last descriptor of a batch writes the word"));
+        b.run(b.first());
+        b.dpc(b.first());
+        assert_eq!(b.told().len(), 4 - 2);
     });
 }
 

@@ -273,8 +273,11 @@ impl System {
         if let Some((enum_key, software_key)) = device {
             self.write_registry(&plan.registry, software_key);
             // Some values of the hardware section are properties of the device, kept in the Enum key itself.
-            let (properties, parameters): (Vec<_>, Vec<_>) =
-                plan.hardware.iter().cloned().partition(|line| line.subkey.is_empty() && is_property(&line.name));
+            let (properties, parameters): (Vec<_>, Vec<_>) = plan
+                .hardware
+                .iter()
+                .cloned()
+                .partition(|line| line.subkey.is_empty() && is_property(&line.name));
             self.write_registry(&properties, enum_key);
             self.write_registry(&parameters, &format!(r"{enum_key}\Device Parameters"));
         } else if let Some(line) = plan.registry.iter().find(|line| line.root == "HKR") {
@@ -339,7 +342,8 @@ impl System {
 
 /// Values that are device properties (Learn, "INF AddReg Directive": special value entry names).
 fn is_property(name: &str) -> bool {
-    let known = ["Security", "DeviceCharacteristics", "DeviceType", "Exclusive", "UpperFilters", "LowerFilters"];
+    let known =
+        ["Security", "DeviceCharacteristics", "DeviceType", "Exclusive", "UpperFilters", "LowerFilters"];
     known.iter().any(|property| property.eq_ignore_ascii_case(name))
 }
 

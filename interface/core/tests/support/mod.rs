@@ -278,7 +278,7 @@ impl EntryPoints for Engine {
     fn append(&self, _: ChannelContext, _: *mut Descriptor, at: PhysicalAddress, count: u32) -> NtStatus {
         self.inner.borrow_mut().calls.push(Call::Append { address: at.0, count });
         if self.inner.borrow().dead {
-            let turn = self.inner.borrow().calls.len() % 2 == 0;
+            let turn = self.inner.borrow().calls.len().is_multiple_of(2);
             return if turn { STATUS_SUCCESS } else { STATUS_UNSUCCESSFUL };
         }
         assert!(self.inner.borrow().started, "append without a start");

@@ -268,6 +268,8 @@ impl Lane {
             self.core.wait_until_settled(passive);
         }
         self.watchdog.cancel(irql);
+        // Before the channel can have another owner, whose handle would be taken back instead.
+        self.core.published.take_back();
         let mut state = self.core.state.lock(irql);
         if let Inner { channel: Some(channel), window: Some(window), .. } = &mut *state {
             channel.detach(&window.hardware(Stall));
@@ -275,7 +277,6 @@ impl Lane {
         state.owner = None;
         state.generation = state.generation.wrapping_add(1);
         drop(state);
-        self.core.published.take_back();
         if let Some(passive) = irql.as_passive() {
             nt::dpc::flush(passive);
         }

@@ -82,7 +82,10 @@ mod tests {
         let entry = EVENTS.iter().find(|entry| entry.name == name).expect("an event of the table");
         TraceEvent {
             time: 0,
+            cpu: 0,
+            irql: 0,
             provider: "NetDMA".into(),
+            provider_id: [0; 16],
             name: name.into(),
             level: entry.level as u8,
             keyword: entry.keyword as u64,

@@ -128,6 +128,9 @@ fn cargo_test(name: &str, command: &mut Process, tally: &mut Tally) -> Result<()
         if let Some(next) = line.trim_start().strip_prefix("Running ") {
             next.clone_into(&mut program);
         }
+        if let Some(test) = line.strip_prefix("test ").and_then(|line| line.strip_suffix(" ... FAILED")) {
+            println!("      FAILED {test} in {program}");
+        }
         if line.starts_with("test result: ") {
             let before = *tally;
             tally.add(line);

@@ -156,7 +156,7 @@ fn reaches(addresses: &[u64], page_breaks: bool) -> Vec<usize> {
             let end = ends[at];
             let at_page_end = end == at + (PAGE - addresses[at] % PAGE) as usize;
             let breaks =
-                page_breaks && at_page_end && addresses.get(end).is_some_and(|next| next % PAGE == 0);
+                page_breaks && at_page_end && addresses.get(end).is_some_and(|next| next.is_multiple_of(PAGE));
             if breaks { ends[end].min(end + PAGE as usize) } else { end }
         })
         .collect()

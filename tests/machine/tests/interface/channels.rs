@@ -132,7 +132,7 @@ fn the_first_post_is_a_start_and_later_ones_append_where_the_tail_points() {
         proves!(image: R127; assert_eq!((calls[1].entry, calls[1].count), ("append", 1)));
         proves!(image: R120, R134; assert_eq!(b.descriptor(calls[0].address)[3], calls[1].address));
         proves!(image: R96; assert!(calls.iter().all(|call| call.context == b.first())));
-        proves!(image: R122; assert!(calls.iter().all(|call| call.address % 64 == 0)));
+        proves!(image: R122; assert!(calls.iter().all(|call| call.address.is_multiple_of(64))));
         proves!(image: R253; assert!(calls.iter().all(|call| call.irql <= DISPATCH)));
         b.run(b.first());
         b.dpc(b.first());

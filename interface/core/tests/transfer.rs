@@ -155,8 +155,9 @@ fn reaches(addresses: &[u64], page_breaks: bool) -> Vec<usize> {
         .map(|at| {
             let end = ends[at];
             let at_page_end = end == at + (PAGE - addresses[at] % PAGE) as usize;
-            let breaks =
-                page_breaks && at_page_end && addresses.get(end).is_some_and(|next| next.is_multiple_of(PAGE));
+            let breaks = page_breaks
+                && at_page_end
+                && addresses.get(end).is_some_and(|next| next.is_multiple_of(PAGE));
             if breaks { ends[end].min(end + PAGE as usize) } else { end }
         })
         .collect()

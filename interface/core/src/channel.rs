@@ -468,7 +468,7 @@ impl<M: RingMemory> Channel<M> {
         // At most the ring's size, which is at most 65,536.
         let count = self.ring.pending() as u32;
         if starting {
-            self.ring.memory().completion_word().store(completion::ARMED, Ordering::Relaxed);
+            self.arm(first);
         } else if self.dialect == Dialect::NullTerminated {
             self.link_to_next(first.wrapping_sub(1));
         }
@@ -479,6 +479,12 @@ impl<M: RingMemory> Channel<M> {
         } else {
             provider.append(self.setup.context, descriptor, address, count)
         }
+    }
+
+    /// Before a start at `first`: the word names nothing (Q11, R161).
+    fn arm(&mut self, first: u64) {
+        self.ring.memory().completion_word().store(completion::ARMED, Ordering::Relaxed);
+        self.ring.restart_word(first);
     }
 
     fn posted(&mut self, started: bool) {
@@ -525,7 +531,9 @@ impl<M: RingMemory> Channel<M> {
         }
     }
 
-    /// Looks at the completion word and at an address that the provider reported (0: none). Bounded by the ring.
+    /// Looks at the completion word. An address that the provider reported (0: none) is only checked to be ours: it may have
+    /// been read long ago, on a virtual machine by more than a lap of the ring, and then the same address is a descriptor in
+    /// flight again. The word is read now, and the last descriptor of each post writes it. Bounded by the ring.
     pub fn observe(&mut self, reported: u64) -> Observed {
         let mut seen = Observed::default();
         // Acquire: the data of finished descriptors is read after the word that says so (R154).
@@ -535,14 +543,20 @@ impl<M: RingMemory> Channel<M> {
             Some(TransferStatus::Armed) => {}
             Some(TransferStatus::Halted) if completion::address(word) == 0 => {}
             Some(_) if word <= completion::ADDRESS_FREE_BITS => {}
-            Some(_) => self.advance(word, &mut seen),
+            Some(_) => {
+                let before = self.ring.done();
+                if self.ring.read_word(completion::address(word)) == Named::Foreign {
+                    seen.foreign = Some(word);
+                }
+                seen.finished = self.ring.done().wrapping_sub(before);
+            }
             None => seen.foreign = Some(word),
         }
         if seen.foreign.is_some() {
             self.distrust();
         }
-        if reported != 0 {
-            self.advance(reported, &mut seen);
+        if reported != 0 && self.ring.name(completion::address(reported)) == Named::Foreign {
+            seen.foreign = Some(reported);
         }
         if seen.foreign.is_some() {
             self.statistics.foreign_addresses = self.statistics.foreign_addresses.wrapping_add(1);
@@ -561,18 +575,6 @@ impl<M: RingMemory> Channel<M> {
         if self.state.is_running() {
             self.state = ChannelState::Stopping;
             self.ending = Some(STATUS_IO_DEVICE_ERROR);
-        }
-    }
-
-    fn advance(&mut self, word: u64, seen: &mut Observed) {
-        match self.ring.name(completion::address(word)) {
-            Named::InFlight(position) => {
-                let before = self.ring.done();
-                self.ring.mark_done(position);
-                seen.finished = seen.finished.wrapping_add(self.ring.done().wrapping_sub(before));
-            }
-            Named::Stale => {}
-            Named::Foreign => seen.foreign = Some(word),
         }
     }
 
@@ -673,7 +675,13 @@ impl<M: RingMemory> Channel<M> {
         let Some(control) = self.control.take() else { return STATUS_INVALID_DEVICE_STATE };
         let status = match (control, outcome) {
             (Control::Suspend, ControlOutcome::Done(last)) => {
-                self.observe(last.map_or(0, |last| last.0));
+                self.observe(0);
+                // Told by the call itself, while the engine stands still: this address is not old.
+                if let Some(last) = last
+                    && let Named::InFlight(position) = self.ring.name(completion::address(last.0))
+                {
+                    self.ring.mark_done(position);
+                }
                 if self.state.is_running() {
                     self.state = ChannelState::Suspended;
                 }
@@ -724,6 +732,7 @@ impl<M: RingMemory> Channel<M> {
     pub fn lose_context(&mut self) {
         self.state = ChannelState::ContextLost;
         self.restart = false;
+        self.ring.restart_word(self.ring.posted());
     }
 
     /// Starts the channel with one NULL descriptor that no client hears of: after D0 (R221), or because a 1.0 provider
@@ -755,11 +764,11 @@ impl<M: RingMemory> Channel<M> {
         }
         let first = self.ring.done();
         let (Some(slot), Some(address)) = (self.ring.slot(first), self.ring.address(first)) else { return };
-        self.ring.memory().completion_word().store(completion::ARMED, Ordering::Relaxed);
+        let descriptor = slot.as_descriptor();
+        self.arm(first);
         fence(Ordering::Release);
         let count = self.ring.outstanding() as u32;
-        let status =
-            provider.start(self.setup.context, slot.as_descriptor(), PhysicalAddress(address), count);
+        let status = provider.start(self.setup.context, descriptor, PhysicalAddress(address), count);
         if nt_success(status) {
             self.statistics.starts = self.statistics.starts.wrapping_add(1);
             self.statistics.batches = self.statistics.batches.wrapping_add(1);

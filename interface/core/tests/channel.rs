@@ -219,16 +219,76 @@ fn an_armed_words_address_is_ignored() {
 }
 
 #[test]
-fn an_address_reported_by_the_provider_completes_up_to_it() {
+fn a_report_ahead_of_the_word_waits_for_the_word() {
     let bench = Bench::new(Version::V2_1, 1);
     bench.with(|channel| channel.set_limit(&bench.engine, 4)).expect("a limit");
     for _ in 0..4 {
         bench.null(0).expect("room");
     }
-    let second = bench.with(|channel| channel.ring().address(1)).expect("a slot");
-    bench.report(second);
-    proves!(crate: R205; assert_eq!(bench.told().len(), 2));
-    assert_eq!(bench.with(|channel| channel.state()), ChannelState::Active);
+    bench.engine.step();
+    bench.engine.step();
+    let last = bench.engine.inner.borrow().last;
+    proves!(crate: R205; assert_eq!(bench.report(last).foreign, None));
+    assert!(bench.told().is_empty());
+    bench.engine.run();
+    bench.report(bench.engine.inner.borrow().last);
+    proves!(crate: R205, R209; assert_eq!(bench.told().len(), 4));
+}
+
+/// Posts `count` NULL transfers as one batch and has the engine do them.
+fn whole_batch(bench: &Bench, count: u32) {
+    bench.with(|channel| channel.set_limit(&bench.engine, count)).expect("a limit");
+    for _ in 0..count {
+        bench.null(0).expect("room");
+    }
+    assert_eq!(bench.engine.run(), count as usize);
+    bench.poll();
+}
+
+#[test]
+fn a_delayed_report_of_an_earlier_lap_completes_nothing() {
+    let bench = Bench::new(Version::V2_1, 1);
+    whole_batch(&bench, 8);
+    let old = bench.with(|channel| channel.ring().address(5)).expect("a slot");
+    whole_batch(&bench, 56);
+    // Position 64 + 5 lies in the same slot, is posted and not done.
+    bench.with(|channel| channel.set_limit(&bench.engine, 60)).expect("a limit");
+    for _ in 0..60 {
+        bench.null(0).expect("room");
+    }
+    let told = bench.told().len();
+    let seen = bench.report(old);
+    proves!(crate: R209, R259; assert_eq!((seen.finished, seen.foreign), (0, None)));
+    assert_eq!(bench.told().len(), told);
+}
+
+#[test]
+fn a_word_that_was_overtaken_is_not_taken_for_the_next_lap() {
+    let bench = Bench::new(Version::V2_1, 1);
+    whole_batch(&bench, 2);
+    let old_word = bench.word.load(Ordering::Relaxed);
+    // A suspended engine tells how far it is; its word, here, does not.
+    bench.with(|channel| channel.set_limit(&bench.engine, 40)).expect("a limit");
+    for _ in 0..40 {
+        bench.null(0).expect("room");
+    }
+    bench.with(|channel| channel.begin_control(Control::Suspend)).expect("running");
+    let told_by_call = bench.with(|channel| channel.ring().address(30)).map(netdma_abi::PhysicalAddress);
+    bench.with(|channel| channel.end_control(&bench.engine, ControlOutcome::Done(told_by_call)));
+    bench.poll();
+    assert_eq!(bench.told().len(), 31);
+    bench.with(|channel| channel.begin_control(Control::Resume)).expect("suspended");
+    bench.with(|channel| channel.end_control(&bench.engine, ControlOutcome::Done(None)));
+    // The ring lets nothing be built that the old word could name.
+    bench.with(|channel| channel.set_limit(&bench.engine, 1)).expect("a limit");
+    let mut built = 0;
+    while bench.null(0).is_ok() {
+        built += 1;
+    }
+    proves!(crate: R259; assert_eq!(built, 62 - 40));
+    bench.word.store(old_word, Ordering::Relaxed);
+    let seen = bench.poll();
+    proves!(crate: R209, R259; assert_eq!((seen.finished, bench.told().len()), (0, 31)));
 }
 
 #[test]

@@ -50,6 +50,12 @@ fn a_handle_of_another_kind_is_not_parsed() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig {
+        rng_seed: proptest::test_runner::RngSeed::Fixed(1),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
     /// Of all values only the one given names anything.
     #[test]
     fn forged_handles_name_nothing(value: usize) {

@@ -26,7 +26,8 @@ fn advance(ring: &mut Ring<TestMemory>, count: u64) {
         let end = ring.built() + 1;
         ring.accept(end, 0, 0, false).expect("room");
         ring.mark_posted();
-        ring.mark_done(end - 1);
+        let address = ring.address(end - 1).expect("a slot");
+        assert_eq!(ring.read_word(address), Named::InFlight(end - 1));
         assert_eq!(taken(ring).len(), 1);
     }
 }
@@ -73,6 +74,10 @@ fn every_address_names_one_position_in_every_state() {
             advance(&mut ring, start);
             ring.accept(start + in_flight, 0, 0, false).expect("room");
             ring.mark_posted();
+            let last = start.checked_sub(1).and_then(|position| ring.address(position));
+            if let Some(last) = last {
+                assert_eq!(ring.read_word(last), Named::Stale, "the word still names the last one done");
+            }
             for slot in 0..64 {
                 let address = ring.address(slot).expect("a slot");
                 let expected = (start..start + in_flight).find(|position| position % 64 == slot);
@@ -85,7 +90,7 @@ fn every_address_names_one_position_in_every_state() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(support::cases(2_000))]
 
     /// Ring pages anywhere in memory, in any order: an address of the ring names its slot, any other is foreign.
     #[test]

@@ -191,7 +191,7 @@ fn fewest(destination: &[u64], source: &[u64], capabilities: Capabilities) -> us
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(support::cases(10_000))]
 
     /// R69, R232, R233, R235: whatever the buffers, every byte is copied once and in order, within the limits.
     #[test]

@@ -384,6 +384,17 @@ impl Locked for Bench {
     }
 }
 
+/// Random cases, the same in every run; `NETDMA_RANDOM` in the environment asks for others.
+pub fn cases(count: u32) -> proptest::test_runner::Config {
+    use proptest::test_runner::{Config, RngSeed};
+    let rng_seed = if std::env::var_os("NETDMA_RANDOM").is_some() {
+        RngSeed::Random
+    } else {
+        RngSeed::Fixed(0x4E44_4D41)
+    };
+    Config { cases: count, rng_seed, failure_persistence: None, ..Config::default() }
+}
+
 /// Limits of a 3.x engine.
 pub fn capabilities(version: Version) -> Capabilities {
     Capabilities {

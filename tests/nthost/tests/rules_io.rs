@@ -30,6 +30,7 @@ enum Defect {
     SendsTooDeep,
     StaysAttached,
     LeavesInterfaceOn,
+    KeepsDevice,
     DereferencesPdoTwice,
     DeletesNoDevice,
 }
@@ -117,7 +118,9 @@ extern "win64" fn dispatch(device: u64, irp: u64) -> u64 {
             let result = pass_down(irp);
             if !is(Defect::StaysAttached) {
                 k.call_export("IoDetachDevice", &[lower]);
-                k.call_export("IoDeleteDevice", &[device]);
+                if !is(Defect::KeepsDevice) {
+                    k.call_export("IoDeleteDevice", &[device]);
+                }
             }
             result
         }
@@ -183,6 +186,7 @@ fn each_defect_is_caught_by_its_rule() {
         (Defect::SendsTooDeep, "IoStackLocations", 0x35),
         (Defect::StaysAttached, "PnpRemove", 0xCA),
         (Defect::LeavesInterfaceOn, "DeviceInterface", 0xCA),
+        (Defect::KeepsDevice, "DeviceObjectLeak", 0xCE),
         (Defect::DereferencesPdoTwice, "ObReference", 0x18),
         (Defect::DeletesNoDevice, "DeviceObject", 0xC9),
     ];

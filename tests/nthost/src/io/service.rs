@@ -306,7 +306,7 @@ impl Kernel {
     /// The running services, by name.
     pub(crate) fn running_services(&self) -> Vec<String> {
         let names = |drivers: &mut std::collections::BTreeMap<u64, Driver>| {
-            let images = drivers.values().filter(|known| known.image.is_some());
+            let images = drivers.values().filter(|known| !known.service.is_empty());
             images.map(|known| known.service.clone()).collect()
         };
         self.io.drivers.with(names)

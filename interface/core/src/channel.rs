@@ -468,7 +468,7 @@ impl<M: RingMemory> Channel<M> {
         // At most the ring's size, which is at most 65,536.
         let count = self.ring.pending() as u32;
         if starting {
-            self.arm(first);
+            self.arm();
         } else if self.dialect == Dialect::NullTerminated {
             self.link_to_next(first.wrapping_sub(1));
         }
@@ -481,10 +481,9 @@ impl<M: RingMemory> Channel<M> {
         }
     }
 
-    /// Before a start at `first`: the word names nothing (Q11, R161).
-    fn arm(&mut self, first: u64) {
+    /// Before a start: the word names nothing (Q11, R161).
+    fn arm(&self) {
         self.ring.memory().completion_word().store(completion::ARMED, Ordering::Relaxed);
-        self.ring.restart_word(first);
     }
 
     fn posted(&mut self, started: bool) {
@@ -531,9 +530,10 @@ impl<M: RingMemory> Channel<M> {
         }
     }
 
-    /// Looks at the completion word. An address that the provider reported (0: none) is only checked to be ours: it may have
-    /// been read long ago, on a virtual machine by more than a lap of the ring, and then the same address is a descriptor in
-    /// flight again. The word is read now, and the last descriptor of each post writes it. Bounded by the ring.
+    /// Looks at the completion word, which is the truth (Q7). An address that the provider reported (0: none) is only checked to
+    /// be ours: it may have been read long ago, on a virtual machine by more than a lap of the ring, and then the same address
+    /// is a descriptor in flight again. The last descriptor of each post writes the word before it interrupts, so nothing is
+    /// lost. Bounded by the ring.
     pub fn observe(&mut self, reported: u64) -> Observed {
         let mut seen = Observed::default();
         // Acquire: the data of finished descriptors is read after the word that says so (R154).
@@ -675,13 +675,7 @@ impl<M: RingMemory> Channel<M> {
         let Some(control) = self.control.take() else { return STATUS_INVALID_DEVICE_STATE };
         let status = match (control, outcome) {
             (Control::Suspend, ControlOutcome::Done(last)) => {
-                self.observe(0);
-                // Told by the call itself, while the engine stands still: this address is not old.
-                if let Some(last) = last
-                    && let Named::InFlight(position) = self.ring.name(completion::address(last.0))
-                {
-                    self.ring.mark_done(position);
-                }
+                self.observe(last.map_or(0, |last| last.0));
                 if self.state.is_running() {
                     self.state = ChannelState::Suspended;
                 }
@@ -732,7 +726,6 @@ impl<M: RingMemory> Channel<M> {
     pub fn lose_context(&mut self) {
         self.state = ChannelState::ContextLost;
         self.restart = false;
-        self.ring.restart_word(self.ring.posted());
     }
 
     /// Starts the channel with one NULL descriptor that no client hears of: after D0 (R221), or because a 1.0 provider
@@ -765,7 +758,7 @@ impl<M: RingMemory> Channel<M> {
         let first = self.ring.done();
         let (Some(slot), Some(address)) = (self.ring.slot(first), self.ring.address(first)) else { return };
         let descriptor = slot.as_descriptor();
-        self.arm(first);
+        self.arm();
         fence(Ordering::Release);
         let count = self.ring.outstanding() as u32;
         let status = provider.start(self.setup.context, descriptor, PhysicalAddress(address), count);

@@ -12,10 +12,10 @@
 //! Two slots always stay out of use: the last processed one, which an engine may read again for its link, and a spare, so
 //! that an address the engine reports names one position only (Q25, R258, R259).
 //!
-//! That an address names one position only must hold for the oldest address that can still be seen. The completion word keeps
-//! its value until the engine writes again, so it may name the descriptor it named last long after `done` has moved on by
-//! other means. Hence a fourth position, `word_base`, behind the one the word named last: the word is read against it, and
-//! nothing is built more than a lap ahead of it.
+//! That an address names one position only must hold for the oldest address that can still be seen: the completion word keeps
+//! its value until the engine writes again. So only the word moves `done` (or a failure, after which the next post is a start
+//! and overwrites the word): what the word named last is then always the position before `done`, the one slot that can never
+//! be in flight.
 
 use netdma_abi::PAGE_SIZE;
 
@@ -67,8 +67,6 @@ pub struct Ring<M> {
     built: u64,
     /// End of the last request that was taken out: a slot is free when its request has been told.
     told: u64,
-    /// The first position that the completion word can newly name.
-    word_base: u64,
     /// Requests accepted and not delivered: a queue over `requests`, as running numbers.
     first_request: u64,
     next_request: u64,
@@ -93,7 +91,6 @@ impl<M: RingMemory> Ring<M> {
             posted: 0,
             built: 0,
             told: 0,
-            word_base: 0,
             first_request: 0,
             next_request: 0,
         };
@@ -144,7 +141,7 @@ impl<M: RingMemory> Ring<M> {
     /// Descriptors that can still be built.
     #[must_use]
     pub fn room(&self) -> u64 {
-        self.size().wrapping_sub(RESERVED_SLOTS).saturating_sub(self.built.wrapping_sub(self.oldest_in_use()))
+        self.size().wrapping_sub(RESERVED_SLOTS).saturating_sub(self.built.wrapping_sub(self.told))
     }
 
     /// Requests accepted and not delivered.
@@ -199,13 +196,7 @@ impl<M: RingMemory> Ring<M> {
     #[inline]
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.built.wrapping_sub(self.oldest_in_use()).wrapping_add(RESERVED_SLOTS) <= self.mask
-    }
-
-    /// Everything before it is done, told, and cannot be named again.
-    #[inline]
-    fn oldest_in_use(&self) -> u64 {
-        self.told.min(self.word_base)
+        self.built.wrapping_sub(self.told).wrapping_add(RESERVED_SLOTS) <= self.mask
     }
 
     /// Requests ever accepted.
@@ -230,29 +221,14 @@ impl<M: RingMemory> Ring<M> {
         self.posted = self.built;
     }
 
-    /// Everything up to and including `position` is done.
-    #[inline]
-    pub fn mark_done(&mut self, position: u64) {
-        self.done = position.wrapping_add(1);
-    }
-
-    /// Everything that the completion word names is done. Answers what it named; a position is told only if it is news.
+    /// Everything up to what the completion word names is done. Answers what it named.
     #[inline]
     pub fn read_word(&mut self, address: u64) -> Named {
-        let named = self.name_from(self.word_base, address);
+        let named = self.name(address);
         if let Named::InFlight(position) = named {
-            self.word_base = position.wrapping_add(1);
-            if position < self.done {
-                return Named::Stale;
-            }
-            self.mark_done(position);
+            self.done = position.wrapping_add(1);
         }
         named
-    }
-
-    /// The word was overwritten by Armed, or nothing will be read from it before it is: it names nothing before `position`.
-    pub fn restart_word(&mut self, position: u64) {
-        self.word_base = position;
     }
 
     /// Ends what is in flight (or, with `pending`, everything accepted) with a failure.
@@ -269,8 +245,6 @@ impl<M: RingMemory> Ring<M> {
         }
         self.done = end;
         self.posted = end;
-        // The next post is a start, which overwrites the word.
-        self.restart_word(end);
     }
 
     /// Whether [`take_ended`](Self::take_ended) has something to give.
@@ -313,19 +287,13 @@ impl<M: RingMemory> Ring<M> {
         (count, bytes)
     }
 
-    /// What an address names that was told this moment. At most ten steps in a full-size ring, one when it lies on the page
-    /// of the first unfinished descriptor.
+    /// What an address names. At most ten steps in a full-size ring, one when it lies on the page of the first unfinished
+    /// descriptor.
     #[inline]
     #[must_use]
     pub fn name(&self, address: u64) -> Named {
-        self.name_from(self.done, address)
-    }
-
-    /// What an address names if it can name nothing before `base`.
-    #[inline]
-    fn name_from(&self, base: u64, address: u64) -> Named {
         let page_address = address & !PAGE_MASK;
-        let first_page = (base & self.mask) >> SLOT_SHIFT;
+        let first_page = (self.done & self.mask) >> SLOT_SHIFT;
         let page = match self.memory.page_address(first_page as usize) {
             Some(near) if near == page_address => first_page,
             _ => match self.find_page(page_address) {
@@ -334,9 +302,9 @@ impl<M: RingMemory> Ring<M> {
             },
         };
         let slot = page << SLOT_SHIFT | (address & PAGE_MASK) >> DESCRIPTOR_SHIFT;
-        let distance = slot.wrapping_sub(base) & self.mask;
-        if distance < self.posted.wrapping_sub(base) {
-            Named::InFlight(base.wrapping_add(distance))
+        let distance = slot.wrapping_sub(self.done) & self.mask;
+        if distance < self.outstanding() {
+            Named::InFlight(self.done.wrapping_add(distance))
         } else {
             Named::Stale
         }

@@ -221,6 +221,7 @@ impl Channel {
     fn submit(&self, waiting: &mut Waiting, irql: &mut Passive) {
         let mut posted = false;
         while let Some(operation) = waiting.operations.first() {
+            let alone = !self.is_busy();
             let outcome = match waiting.closed {
                 Some(reason) => Submitted::Refused(reason),
                 None => self.submit_piece(operation, waiting.next_piece, irql),
@@ -232,9 +233,12 @@ impl Channel {
                     waiting.next_piece >= operation.work().pieces()
                 }
                 // Say that room is wanted, then look again: a completion in between saw nobody waiting for it.
-                Submitted::NoRoom if !self.hungry.swap(true, Ordering::AcqRel) => continue,
-                Submitted::NoRoom if self.pieces_in_flight.load(Ordering::Acquire) > 0 => break,
-                // Nothing is in flight that could make room: the piece is larger than the ring.
+                Submitted::NoRoom if !alone && !self.hungry.swap(true, Ordering::AcqRel) => continue,
+                // The next completion wakes the worker.
+                Submitted::NoRoom if self.is_busy() => break,
+                // Everything was completed while this was tried: now there is room.
+                Submitted::NoRoom if !alone => continue,
+                // Nothing was in flight that could make room: the piece is larger than the ring.
                 Submitted::NoRoom => {
                     operation.fail(Status::INSUFFICIENT_RESOURCES);
                     true

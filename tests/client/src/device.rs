@@ -99,10 +99,10 @@ impl TestDevice {
     fn list_providers(&self, request: &Request, irql: &mut Passive) -> Result<usize> {
         let room = request.output_length()? / Provider::SIZE;
         let providers = self.client.providers(irql)?;
-        let listed = providers.iter().filter(|provider| provider.provider_id != 0).take(room).count();
-        let length = listed.checked_mul(Provider::SIZE).ok_or(Status::INTEGER_OVERFLOW)?;
+        let listed = || providers.iter().filter(|provider| provider.provider_id != 0).take(room);
+        let length = listed().count().checked_mul(Provider::SIZE).ok_or(Status::INTEGER_OVERFLOW)?;
         let mut bytes = Array::new(TAG, length, |_| 0_u8)?;
-        for (chunk, provider) in bytes.chunks_exact_mut(Provider::SIZE).zip(providers.iter()) {
+        for (chunk, provider) in bytes.chunks_exact_mut(Provider::SIZE).zip(listed()) {
             describe(provider).write_to(chunk).ok_or(Status::BUFFER_TOO_SMALL)?;
         }
         request.write_output(&bytes)?;

@@ -27,6 +27,8 @@ struct Plan {
     mask: u64,
     /// The default queue is sequential.
     queue: bool,
+    /// A security descriptor is assigned, first without a name for the device.
+    descriptor: bool,
     /// Requests are kept by the driver and made cancelable.
     keep: bool,
     /// The line of the driver that is wrong; `None` is the clean twin.
@@ -184,6 +186,13 @@ extern "win64" fn device_add(_driver: u64, init: u64) -> u64 {
     let slot = k.system_allocate(16, "init and device");
     k.write(slot, init);
     let given = attributes(cleanup as *const () as u64, destroy as *const () as u64);
+    if plan().descriptor {
+        let sddl = k.make_unicode_string("D:P(A;;GA;;;SY)");
+        assert_eq!(wdf("WdfDeviceInitAssignSDDLString", &[init, sddl]) as u32, 0);
+        let refused = wdf("WdfDeviceCreate", &[slot, given, slot + 8]);
+        log(format!("without a name: {:#x}", refused as u32));
+        wdf("WdfDeviceInitSetCharacteristics", &[init, 0x80, 1]);
+    }
     let made = wdf("WdfDeviceCreate", &[slot, given, slot + 8]);
     assert_eq!(made as u32, 0, "WdfDeviceCreate");
     let device: u64 = k.read(slot + 8);
@@ -390,6 +399,14 @@ fn a_failed_callback_fails_the_start_and_is_undone_as_the_framework_undoes_it() 
         let left = machine.run(|k| k.shutdown()).expect("no stop");
         assert_eq!(left.leaks(), 0, "{fails}: {left:?}");
     }
+}
+
+#[test]
+fn a_security_descriptor_is_refused_for_a_device_that_has_no_name() {
+    let (mut machine, id) = machine(TestFunction::new(1), Plan { descriptor: true, ..Plan::default() });
+    // STATUS_INVALID_SECURITY_DESCR, as fxdeviceapi.cpp of the framework answers.
+    assert_eq!(taken_log()[..2], ["DeviceAdd", "without a name: 0xc0000079"]);
+    assert_eq!(report(&mut machine, id).state, State::Started);
 }
 
 #[test]

@@ -152,40 +152,43 @@ impl Slot {
         }
     }
 
-    /// Whether BARs answer: there, powered, decoding.
-    fn decodes(&self) -> bool {
-        self.power.load(Ordering::Relaxed) == 0
-            && self.config_read(COMMAND, 2) & u32::from(COMMAND_MEMORY) != 0
-            && self.present()
+    /// Whether a BAR answers: there, powered, decoding, and where the machine put it.
+    fn decodes(&self, bar: &Bar) -> bool {
+        let answers = |function: &mut dyn PciFunction| {
+            function.config_read(COMMAND, 2) & u32::from(COMMAND_MEMORY) != 0
+                && config::is_placed(function, bar)
+        };
+        self.power.load(Ordering::Relaxed) == 0 && self.with(answers).unwrap_or(false)
     }
 }
 
 /// One BAR as the machine's memory map holds it.
 struct Window {
     slot: Arc<Slot>,
-    bar: u8,
+    bar: Bar,
 }
 
 impl Mmio for Window {
     fn name(&self) -> String {
-        format!("{} BAR{}", self.slot.name, self.bar)
+        format!("{} BAR{}", self.slot.name, self.bar.index)
     }
 
     fn read(&self, k: &Kernel, offset: u64, width: u8) -> u64 {
         self.slot.count_access(&self.slot.reads);
         let ones = u64::MAX >> (64 - 8 * u32::from(width.clamp(1, 8)));
-        if !self.slot.decodes() {
+        if !self.slot.decodes(&self.bar) {
             return ones;
         }
-        let value = self.slot.with(|function| function.mmio_read(self.bar, offset, width)).unwrap_or(ones);
+        let value =
+            self.slot.with(|function| function.mmio_read(self.bar.index, offset, width)).unwrap_or(ones);
         self.wake(k);
         value
     }
 
     fn write(&self, k: &Kernel, offset: u64, width: u8, value: u64) {
         self.slot.count_access(&self.slot.writes);
-        if self.slot.decodes() {
-            self.slot.with(|function| function.mmio_write(self.bar, offset, width, value));
+        if self.slot.decodes(&self.bar) {
+            self.slot.with(|function| function.mmio_write(self.bar.index, offset, width, value));
             self.wake(k);
         }
     }
@@ -330,7 +333,7 @@ impl Kernel {
             sent: AtomicU64::new(0),
         });
         for bar in &slot.bars {
-            self.map_mmio(bar.base, bar.size, Arc::new(Window { slot: Arc::clone(&slot), bar: bar.index }));
+            self.map_mmio(bar.base, bar.size, Arc::new(Window { slot: Arc::clone(&slot), bar: *bar }));
         }
         let id = self.attach_device(Arc::new(Stepper(Arc::clone(&slot))));
         slot.device.with(|device| *device = Some(id));

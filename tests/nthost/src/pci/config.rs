@@ -152,6 +152,13 @@ pub fn place_bar(function: &mut dyn PciFunction, bar: &Bar) {
     }
 }
 
+/// Whether a BAR holds the base it was given: one that lost it answers nowhere.
+pub fn is_placed(function: &mut dyn PciFunction, bar: &Bar) -> bool {
+    let at = BAR0 + 4 * u16::from(bar.index);
+    let high = if bar.wide { u64::from(function.config_read(at + 4, 4)) << 32 } else { 0 };
+    high | u64::from(function.config_read(at, 4) & !0xF) == bar.base
+}
+
 /// Offset of the capability `id`, found by a walk of at most 48 links.
 pub fn capability(function: &mut dyn PciFunction, id: u8) -> Option<u16> {
     let mut at = u16::from(byte(function, CAPABILITIES) & !3);

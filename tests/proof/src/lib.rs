@@ -2,7 +2,7 @@
 //!
 //! A test wraps the assertion that proves a requirement:
 //!
-//! ```
+//! ```no_run
 //! use proof::proves;
 //!
 //! let version = 0x0002_0001u32; // what the image answered
@@ -158,7 +158,7 @@ impl FromStr for Proof {
 
 /// Runs the assertions and then records that they proved the requirements before the semicolon.
 ///
-/// ```
+/// ```no_run
 /// # use proof::proves;
 /// # let (size, offset) = (64, 8);
 /// proves!(crate: R249, R250; assert_eq!(size, 64); assert_eq!(offset, 8));

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod etw;
+pub mod history;
 mod names;
 mod table;
 

@@ -1,7 +1,10 @@
 //! Events as ETW TraceLogging.
 //!
-//! Each image has one [`Provider`] in a static and hands every event to it, at any IRQL. A provider that is not
-//! registered, or that nobody listens to, costs one load and one compare.
+//! Each image has one [`Provider`] in a static and hands every event to it, at any IRQL. Two things become of an event:
+//!
+//! * unless it is verbose it is kept in the image's [`History`], whether anybody listens or not. The debugger finds the
+//!   history in the provider, and a crash dump holds it as secondary data under the provider's id;
+//! * if a trace session listens, it is written to ETW. A verbose event to which nobody listens costs a load and a compare.
 //!
 //! The encoding is that of the `tracelogging` crate and of TraceLoggingProvider.h: an event carries its own description,
 //! so a trace is read without a manifest. The descriptions come out of the table in `netdma-events`, ready made. The
@@ -9,19 +12,27 @@
 //! concurrent writers read through a `&mut`, and knows an event by the place it is written at, while ours is data that the
 //! portable crates hand over.
 
+use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
-use netdma_events::{Entry, Event, Sink};
-use wdk_sys::ntddk::{EtwRegister, EtwSetInformation, EtwUnregister, EtwWriteTransfer};
+use netdma_events::history::{History, Moment};
+use netdma_events::{Entry, Event, Level, Sink};
+use wdk_sys::ntddk::{
+    EtwRegister, EtwSetInformation, EtwUnregister, EtwWriteTransfer, KeDeregisterBugCheckReasonCallback,
+    KeGetCurrentProcessorNumberEx, KeRegisterBugCheckReasonCallback,
+};
 use wdk_sys::{
-    _EVENT_INFO_CLASS, EVENT_DATA_DESCRIPTOR, EVENT_DESCRIPTOR, EVENT_FILTER_DESCRIPTOR, GUID, LPCGUID,
+    _EVENT_INFO_CLASS, _KBUGCHECK_CALLBACK_REASON, EVENT_DATA_DESCRIPTOR, EVENT_DESCRIPTOR,
+    EVENT_FILTER_DESCRIPTOR, GUID, KBUGCHECK_REASON_CALLBACK_RECORD, KBUGCHECK_SECONDARY_DUMP_DATA, LPCGUID,
     REGHANDLE, UCHAR, ULONG, ULONGLONG,
 };
 
-use crate::irql::Passive;
+use crate::irql::{self, Passive};
+use crate::thread;
+use crate::time::Instant;
 
 /// WINEVENT_CHANNEL_TRACELOGGING of winmeta.h: marks events that carry their description.
 const CHANNEL_TRACELOGGING: UCHAR = 11;
@@ -35,8 +46,12 @@ const ENABLE: ULONG = 1;
 /// Below every level: nobody listens.
 const NOBODY: i32 = -1;
 
-/// One image's ETW provider. Stands in a static.
+/// One image's events. Stands in a static, which [`trace_provider!`](crate::trace_provider) declares.
 pub struct Provider {
+    /// The last events. A static of its own, because it is all zeroes and then takes no room in the image file.
+    history: &'static History,
+    /// What the system is given to put the history into crash dumps.
+    dump: UnsafeCell<KBUGCHECK_REASON_CALLBACK_RECORD>,
     id: GUID,
     /// Size (u16), name and terminating zero: see [`provider_metadata`].
     metadata: &'static [u8],
@@ -50,11 +65,19 @@ pub struct Provider {
     all_keywords: AtomicU64,
 }
 
+// SAFETY: `dump` is touched by the system only, between registering and deregistering, which `claimed` makes happen once
+// each; all else is atomic or read only.
+unsafe impl Sync for Provider {}
+
 impl Provider {
     /// A provider that is not registered. `metadata` comes from [`provider_metadata`].
     #[must_use]
-    pub const fn new(id: GUID, metadata: &'static [u8]) -> Self {
+    pub const fn new(id: GUID, metadata: &'static [u8], history: &'static History) -> Self {
+        // SAFETY: a record of zeroes is what KeInitializeCallbackRecord makes: its state is BufferEmpty.
+        let dump = unsafe { core::mem::zeroed() };
         Self {
+            history,
+            dump: UnsafeCell::new(dump),
             id,
             metadata,
             claimed: AtomicBool::new(false),
@@ -73,6 +96,16 @@ impl Provider {
         if self.claimed.swap(true, Ordering::AcqRel) {
             return;
         }
+        // SAFETY: the record is part of a static, registered once until `unregister`; so are routine and component name,
+        // which the system reads. If it is refused, dumps are without the history.
+        let _registered = unsafe {
+            KeRegisterBugCheckReasonCallback(
+                self.dump.get(),
+                Some(fill_dump),
+                _KBUGCHECK_CALLBACK_REASON::KbCallbackSecondaryDumpData,
+                COMPONENT.as_ptr().cast_mut().cast(),
+            )
+        };
         let mut handle: REGHANDLE = 0;
         let context = ptr::from_ref(self).cast_mut().cast::<c_void>();
         // SAFETY: the id and the context are part of a static, the handle is a local, and the token gives the level the
@@ -101,6 +134,10 @@ impl Provider {
         if handle != 0 {
             // SAFETY: the handle came from EtwRegister, and the swap makes this the only call for it.
             let _status = unsafe { EtwUnregister(handle) };
+        }
+        if self.claimed.load(Ordering::Acquire) {
+            // SAFETY: the record is the one that `register` gave, or was refused with, which is then refused here.
+            let _deregistered = unsafe { KeDeregisterBugCheckReasonCallback(self.dump.get()) };
         }
         self.level.store(NOBODY, Ordering::Relaxed);
         self.claimed.store(false, Ordering::Release);
@@ -155,6 +192,9 @@ impl Sink for Provider {
     #[inline]
     fn write(&self, event: Event) {
         let entry = event.entry();
+        if entry.level != Level::Verbose {
+            self.history.keep(event, here());
+        }
         if self.is_wanted(entry) {
             self.send(entry, &event.values());
         }
@@ -165,6 +205,46 @@ impl fmt::Debug for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Provider {{ handle: {:#x} }}", self.handle.load(Ordering::Relaxed))
     }
+}
+
+/// Name under which the system lists the dump callback.
+const COMPONENT: &core::ffi::CStr = c"NetDMA";
+
+/// Where and when this runs. Any IRQL.
+fn here() -> Moment {
+    // SAFETY: null is allowed: group and number are not wanted. Any level is allowed.
+    let processor = unsafe { KeGetCurrentProcessorNumberEx(ptr::null_mut()) };
+    Moment {
+        time: Instant::now().ticks(),
+        processor,
+        irql: irql::current(),
+        thread: thread::current() as u64,
+    }
+}
+
+/// The system is writing a crash dump and asks what to add (KBUGCHECK_REASON_CALLBACK_ROUTINE). HIGH_LEVEL, one processor.
+unsafe extern "C" fn fill_dump(
+    _reason: wdk_sys::KBUGCHECK_CALLBACK_REASON,
+    record: *mut KBUGCHECK_REASON_CALLBACK_RECORD,
+    data: *mut c_void,
+    length: ULONG,
+) {
+    if (length as usize) < size_of::<KBUGCHECK_SECONDARY_DUMP_DATA>() {
+        return;
+    }
+    // SAFETY: the record is a member of the static that `register` gave.
+    let provider = unsafe { record.byte_sub(core::mem::offset_of!(Provider, dump)) }.cast::<Provider>();
+    // SAFETY: as above.
+    let provider = unsafe { &*provider };
+    // SAFETY: for this reason the system passes this structure, of the length that was checked.
+    let data = unsafe { &mut *data.cast::<KBUGCHECK_SECONDARY_DUMP_DATA>() };
+    let bytes = size_of::<History>() as ULONG;
+    if data.MaximumAllowed < bytes {
+        return;
+    }
+    data.Guid = provider.id;
+    data.OutBuffer = ptr::from_ref(provider.history).cast_mut().cast();
+    data.OutBufferLength = bytes;
 }
 
 /// Describes the memory of `values` to ETW.
@@ -229,7 +309,8 @@ macro_rules! trace_provider {
         $(#[$doc])*
         pub static $name: $crate::trace::Provider = {
             const METADATA: &[u8] = &$crate::trace::provider_metadata::<{ $text.len() + 3 }>($text);
-            $crate::trace::Provider::new($id, METADATA)
+            static HISTORY: $crate::events::history::History = $crate::events::history::History::new();
+            $crate::trace::Provider::new($id, METADATA, &HISTORY)
         };
     };
 }

@@ -44,6 +44,10 @@ macro_rules! equal {
 #[test]
 fn structures_of_the_kernel_have_the_layout_of_microsofts_metadata() {
     same! {
+        KBUGCHECK_REASON_CALLBACK_RECORD = services { Entry, CallbackRoutine, Component, Checksum, Reason, State };
+        KBUGCHECK_SECONDARY_DUMP_DATA = services {
+            InBuffer, InBufferLength, MaximumAllowed, Guid, OutBuffer, OutBufferLength
+        };
         KDPC = foundation {
             DpcListEntry, ProcessorHistory, DeferredRoutine, DeferredContext, SystemArgument1, SystemArgument2, DpcData,
         };
@@ -263,6 +267,7 @@ fn status_codes_and_enumerations_have_microsofts_values() {
         _POOL_TYPE::NonPagedPoolNx = foundation::NonPagedPoolNx;
         _KDPC_IMPORTANCE::HighImportance = services::HighImportance;
         _KDPC_IMPORTANCE::MediumHighImportance = services::MediumHighImportance;
+        _KBUGCHECK_CALLBACK_REASON::KbCallbackSecondaryDumpData = services::KbCallbackSecondaryDumpData;
         _KINTERRUPT_MODE::Latched = services::Latched;
         _EVENT_TYPE::SynchronizationEvent = kernel::SynchronizationEvent;
         _TIMER_TYPE::SynchronizationTimer = kernel::SynchronizationTimer;

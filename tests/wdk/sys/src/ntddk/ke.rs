@@ -8,6 +8,10 @@ imports! {
     fn KeLowerIrql(NewIrql: KIRQL);
     fn KeEnterCriticalRegion();
     fn KeLeaveCriticalRegion();
+    fn KeRegisterBugCheckReasonCallback(
+        CallbackRecord: PKBUGCHECK_REASON_CALLBACK_RECORD, CallbackRoutine: PKBUGCHECK_REASON_CALLBACK_ROUTINE,
+        Reason: KBUGCHECK_CALLBACK_REASON, Component: PUCHAR) -> BOOLEAN;
+    fn KeDeregisterBugCheckReasonCallback(CallbackRecord: PKBUGCHECK_REASON_CALLBACK_RECORD) -> BOOLEAN;
 
     fn KeAcquireSpinLockRaiseToDpc(SpinLock: PKSPIN_LOCK) -> KIRQL;
     fn KeReleaseSpinLock(SpinLock: PKSPIN_LOCK, NewIrql: KIRQL);

@@ -12,6 +12,9 @@ callbacks! {
     KDEFERRED_ROUTINE | PKDEFERRED_ROUTINE(
         Dpc: *mut _KDPC, DeferredContext: PVOID, SystemArgument1: PVOID, SystemArgument2: PVOID);
     KSTART_ROUTINE | PKSTART_ROUTINE(StartContext: PVOID);
+    KBUGCHECK_REASON_CALLBACK_ROUTINE | PKBUGCHECK_REASON_CALLBACK_ROUTINE(
+        Reason: KBUGCHECK_CALLBACK_REASON, Record: *mut _KBUGCHECK_REASON_CALLBACK_RECORD,
+        ReasonSpecificData: PVOID, ReasonSpecificDataLength: ULONG);
     KIPI_BROADCAST_WORKER | PKIPI_BROADCAST_WORKER(Argument: ULONG_PTR) -> ULONG_PTR;
 }
 
@@ -21,6 +24,13 @@ enumerations! {
     _WAIT_TYPE = WAIT_TYPE { WaitAll = 0, WaitAny = 1 }
     _MODE = MODE { KernelMode = 0, UserMode = 1, MaximumMode = 2 }
     _KWAIT_REASON = KWAIT_REASON { Executive = 0 }
+    _KBUGCHECK_CALLBACK_REASON = KBUGCHECK_CALLBACK_REASON {
+        KbCallbackInvalid = 0,
+        KbCallbackReserved1 = 1,
+        KbCallbackSecondaryDumpData = 2,
+        KbCallbackDumpIo = 3,
+        KbCallbackAddPages = 4,
+    }
     _KDPC_IMPORTANCE = KDPC_IMPORTANCE {
         LowImportance = 0,
         MediumImportance = 1,
@@ -65,6 +75,22 @@ structs! {
         SystemArgument1: PVOID,
         SystemArgument2: PVOID,
         DpcData: PVOID,
+    }
+    _KBUGCHECK_REASON_CALLBACK_RECORD = KBUGCHECK_REASON_CALLBACK_RECORD, PKBUGCHECK_REASON_CALLBACK_RECORD {
+        Entry: LIST_ENTRY,
+        CallbackRoutine: PKBUGCHECK_REASON_CALLBACK_ROUTINE,
+        Component: PUCHAR,
+        Checksum: ULONG_PTR,
+        Reason: KBUGCHECK_CALLBACK_REASON,
+        State: UCHAR,
+    }
+    _KBUGCHECK_SECONDARY_DUMP_DATA = KBUGCHECK_SECONDARY_DUMP_DATA, PKBUGCHECK_SECONDARY_DUMP_DATA {
+        InBuffer: PVOID,
+        InBufferLength: ULONG,
+        MaximumAllowed: ULONG,
+        Guid: GUID,
+        OutBuffer: PVOID,
+        OutBufferLength: ULONG,
     }
     _KDEVICE_QUEUE = KDEVICE_QUEUE, PKDEVICE_QUEUE {
         Type: CSHORT,

@@ -102,8 +102,9 @@ fn structures_of_dma_buses_and_traces_have_the_layout_of_microsofts_metadata() {
     }
 }
 
-/// Numbers of the debugger's `dt` on x64 Windows 10, as public collections of kernel symbols list them. The metadata is
-/// wrong for these: it ignores the alignment to 16 bytes, the packing to 4, and members behind a version switch.
+/// Numbers of the debugger's `dt` on x64 Windows 10, written down from memory: no page that lists them is cited, so this is
+/// a weaker check than the others. The metadata is wrong for these structures: it ignores the alignment to 16 bytes, the
+/// packing to 4, and members behind a version switch.
 #[test]
 fn structures_the_metadata_describes_wrongly_have_the_layout_of_the_kernels_symbols() {
     is! {
@@ -281,7 +282,7 @@ fn status_codes_and_enumerations_have_microsofts_values() {
 }
 
 /// Entries of the function table as disassemblies of KMDF drivers show them: a call through the table at eight times
-/// the index, `call [WdfFunctions+3A0h]` for WdfDriverCreate.
+/// the index, `call [WdfFunctions+3A0h]` for WdfDriverCreate. Written down from memory, without a listing to cite.
 #[test]
 fn functions_of_kmdf_are_where_drivers_call_them() {
     use wdk_sys::_WDFFUNCENUM as index;

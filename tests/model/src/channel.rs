@@ -10,11 +10,9 @@ use ioat_regs::{ChanCmd, ChanCtrl, ChanErr, ChanSts, State, Version, channel};
 use crate::{
     defects::Defect,
     faults::{Fault, FaultPlan},
-    interrupts::Interrupts,
     operation::Job,
-    options::Options,
     registers::Register,
-    space::ConfigSpace,
+    shared::Shared,
     statistics::ChannelStatistics,
 };
 
@@ -87,10 +85,9 @@ pub(crate) struct Channel {
     pub(crate) error_mask: ChanErr,
     /// Address of the last descriptor completed in this chain; zero if none.
     pub(crate) completed: u64,
-    /// The descriptor in flight.
-    pub(crate) job: Option<Box<Job>>,
-    /// Room for the next one.
-    pub(crate) spare: Option<Box<Job>>,
+    /// The descriptor in flight, or the last one.
+    pub(crate) job: Job,
+    pub(crate) in_flight: bool,
     /// CHAINADDR was written while a descriptor was in flight.
     pub(crate) rechain: bool,
     /// An interrupt waits for the re-arm.
@@ -116,26 +113,6 @@ pub(crate) struct Channel {
     status_latch: Option<u64>,
 }
 
-/// What of the rest of the function a register write can touch.
-pub(crate) struct Surroundings<'a> {
-    pub(crate) options: &'a Options,
-    pub(crate) space: &'a mut ConfigSpace,
-    pub(crate) interrupts: &'a mut Interrupts,
-    pub(crate) counts: &'a mut Counts,
-}
-
-/// Things counted over all channels, as fault plans number them.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counts {
-    pub(crate) accesses: u64,
-    pub(crate) descriptors: u64,
-    pub(crate) copies: u64,
-    pub(crate) completions: u64,
-    pub(crate) resets: u64,
-    pub(crate) suspends: u64,
-    pub(crate) faults: u64,
-}
-
 impl Channel {
     pub(crate) fn new(number: u8, version: Version) -> Self {
         Self {
@@ -153,8 +130,8 @@ impl Channel {
             error: ChanErr(0),
             error_mask: ChanErr(0),
             completed: 0,
-            job: None,
-            spare: None,
+            job: Job::default(),
+            in_flight: false,
             rechain: false,
             latched: false,
             posted: VecDeque::new(),
@@ -227,7 +204,13 @@ impl Channel {
             Register::Chansts => self.read_status(mask),
             Register::Chainaddr => self.chain,
             Register::Chancmp => self.completion,
-            Register::Cdar => self.job.as_ref().map_or(self.completed, |job| job.base),
+            Register::Cdar => {
+                if self.in_flight {
+                    self.job.base
+                } else {
+                    self.completed
+                }
+            }
             Register::Chanerr => self.error.0.into(),
             Register::Chanerrmask => self.error_mask.0.into(),
             Register::Dcactrl => self.dca.into(),
@@ -248,28 +231,28 @@ impl Channel {
         if mask == !LOW { latch.unwrap_or(value) } else { value }
     }
 
-    pub(crate) fn write(&mut self, register: Register, value: u64, mask: u64, around: &mut Surroundings<'_>) {
+    pub(crate) fn write(&mut self, register: Register, value: u64, mask: u64, shared: &mut Shared) {
         let merge = |old: u64| (old & !mask) | value;
         match register {
-            Register::Chanctrl => self.write_control(value as u16, mask as u16, around),
+            Register::Chanctrl => self.write_control(value as u16, mask as u16, shared),
             Register::Chancmd => {
-                if around.options.faults.has(Defect::CommandReadsBack) {
+                if shared.has(Defect::CommandReadsBack) {
                     self.last_command = value as u8;
                 }
-                self.command(ChanCmd::from_bits(value as u8), around);
+                self.command(ChanCmd::from_bits(value as u8), shared);
             }
             Register::Dmacount => {
                 let old = self.read(Register::Dmacount, 0);
-                self.announce(merge(old) as u16, around);
+                self.announce(merge(old) as u16, shared);
             }
             Register::Chainaddr => {
                 self.chain = merge(self.chain);
-                self.chain_written(around);
+                self.chain_written(shared);
             }
             Register::Chancmp => self.completion = merge(self.completion),
             Register::Chanerr => {
                 let sticky = ChanErr::UNAFFILIATED.0;
-                if !around.options.faults.has(Defect::ErrorIsStorage) {
+                if !shared.has(Defect::ErrorIsStorage) {
                     self.error.0 &= !(value as u32 & !sticky);
                 }
             }
@@ -283,7 +266,7 @@ impl Channel {
         }
     }
 
-    fn write_control(&mut self, value: u16, mask: u16, around: &mut Surroundings<'_>) {
+    fn write_control(&mut self, value: u16, mask: u16, shared: &mut Shared) {
         const STORED: u16 = 0xF33C;
         let kept = self.control.into_bits() & !(mask & STORED);
         self.control = ChanCtrl::from_bits(kept | (value & STORED));
@@ -293,67 +276,74 @@ impl Channel {
         // The re-arm. What was asked for since the last interrupt comes now.
         self.control.set_interrupt_disable(false);
         let again = std::mem::take(&mut self.latched);
-        around.interrupts.rearm(self.number, again, around.space);
+        shared.interrupts.rearm(self.number, again, &shared.space);
         if again {
-            self.signal(0, around.interrupts, around.space, around.options);
+            self.signal(0, shared);
         }
     }
 
     /// A descriptor or an error asks for an interrupt (M49).
-    pub(crate) fn request_interrupt(
-        &mut self,
-        now: u64,
-        interrupts: &mut Interrupts,
-        space: &ConfigSpace,
-        options: &Options,
-    ) {
+    pub(crate) fn request_interrupt(&mut self, now: u64, shared: &mut Shared) {
         self.statistics.interrupts_requested += 1;
         if self.control.interrupt_disable() {
             self.statistics.interrupts_latched += 1;
-            self.latched = !options.faults.has(Defect::LostLatch);
+            self.latched = !shared.has(Defect::LostLatch);
         } else {
-            self.signal(now + options.timing.interrupt_lag, interrupts, space, options);
+            self.signal(now + shared.options.timing.interrupt_lag, shared);
         }
     }
 
-    fn signal(&mut self, due: u64, interrupts: &mut Interrupts, space: &ConfigSpace, options: &Options) {
-        self.control.set_interrupt_disable(!options.faults.has(Defect::NoInterruptDisable));
-        if interrupts.signal(self.number, due, space, &options.faults) {
-            self.statistics.interrupts_signalled += 1;
+    fn signal(&mut self, due: u64, shared: &mut Shared) {
+        self.control.set_interrupt_disable(!shared.has(Defect::NoInterruptDisable));
+        shared.counts.interrupts += 1;
+        let number = shared.counts.interrupts;
+        let dropped = shared.fault(|fault| {
+            matches!(fault, Fault::DropInterrupt { interrupt } if interrupt.strikes(number)).then_some(())
+        });
+        if dropped.is_some() {
+            return;
         }
+        let stuck = shared.fault(|fault| {
+            matches!(fault, Fault::StuckInterrupt { interrupt } if number >= *interrupt).then_some(())
+        });
+        if stuck.is_some() {
+            shared.interrupts.stick();
+        }
+        shared.interrupts.signal(self.number, due, &shared.space);
+        self.statistics.interrupts_signalled += 1;
     }
 
     /// CHAINADDR, either half, takes the channel to a new chain (M20).
-    fn chain_written(&mut self, around: &Surroundings<'_>) {
+    fn chain_written(&mut self, shared: &Shared) {
         let Chaining::Counted { announced, done } = &mut self.chaining else { return };
         match self.state {
-            State::Halted if !self.error.is_empty() || around.space.chanerr_int() != 0 => {}
-            State::Active if self.job.is_some() => {
+            State::Halted if !self.error.is_empty() || shared.space.chanerr_int() != 0 => {}
+            State::Active if self.in_flight => {
                 *announced = 0;
                 self.rechain = true;
             }
             State::Halted | State::Armed | State::Suspended | State::Idle | State::Active => {
                 (*announced, *done) = (0, 0);
-                self.arm(around.options);
+                self.arm(shared);
             }
         }
     }
 
     /// At the beginning of the chain that CHAINADDR names.
-    pub(crate) fn arm(&mut self, options: &Options) {
+    pub(crate) fn arm(&mut self, shared: &Shared) {
         self.rechain = false;
         self.position = Position::Chain;
-        if !options.faults.has(Defect::StaleAddress) {
+        if !shared.has(Defect::StaleAddress) {
             self.completed = 0;
         }
-        if !options.faults.has(Defect::NotArmed) {
+        if !shared.has(Defect::NotArmed) {
             self.state = State::Armed;
         }
         self.statistics.chains += 1;
     }
 
     /// DMACOUNT: this many descriptors are available since CHAINADDR was written (M27, M28).
-    fn announce(&mut self, count: u16, around: &mut Surroundings<'_>) {
+    fn announce(&mut self, count: u16, shared: &mut Shared) {
         let Chaining::Counted { announced, done } = &mut self.chaining else { return };
         if *announced == count {
             self.statistics.empty_doorbells += 1;
@@ -368,8 +358,8 @@ impl Channel {
             State::Armed => {
                 self.state = State::Active;
                 self.unsettled = true;
-                if around.options.timing.start_delay != 0 {
-                    self.wait = Delay::For(around.options.timing.start_delay);
+                if shared.options.timing.start_delay != 0 {
+                    self.wait = Delay::For(shared.options.timing.start_delay);
                 }
             }
             State::Idle => {
@@ -381,23 +371,23 @@ impl Channel {
     }
 
     /// CHANCMD (§2.5).
-    fn command(&mut self, command: ChanCmd, around: &mut Surroundings<'_>) {
+    fn command(&mut self, command: ChanCmd, shared: &mut Shared) {
         const DEFINED: u8 = 0x3F;
         let command = ChanCmd::from_bits(command.into_bits() & DEFINED);
         if command.into_bits().count_ones() > 1 {
-            self.halt(ChanErr::COMMAND, around.space);
+            self.halt(ChanErr::COMMAND, shared);
         } else if command.start() {
             self.start();
         } else if command.append() {
             self.append();
         } else if command.suspend() {
-            self.suspend(around);
+            self.suspend(shared);
         } else if command.abort() {
             self.abort();
         } else if command.resume() {
             self.resume();
         } else if command.reset() {
-            self.reset(around);
+            self.reset(shared);
         }
     }
 
@@ -426,23 +416,22 @@ impl Channel {
         }
     }
 
-    fn suspend(&mut self, around: &mut Surroundings<'_>) {
-        around.counts.suspends += 1;
-        let number = around.counts.suspends;
+    fn suspend(&mut self, shared: &mut Shared) {
+        shared.counts.suspends += 1;
+        let number = shared.counts.suspends;
         let endless = |fault: &Fault| {
             matches!(fault, Fault::EndlessSuspend { suspend } if suspend.strikes(number)).then_some(())
         };
-        if around.options.faults.find(endless).is_some() {
-            around.counts.faults += 1;
+        if shared.fault(endless).is_some() {
             return;
         }
         if !matches!(self.state, State::Active | State::Idle) {
             return;
         }
         self.suspending = true;
-        if around.options.timing.suspend != 0 {
-            self.wait = Delay::For(around.options.timing.suspend);
-        } else if self.job.is_none() && self.posted.is_empty() {
+        if shared.options.timing.suspend != 0 {
+            self.wait = Delay::For(shared.options.timing.suspend);
+        } else if !self.in_flight && self.posted.is_empty() {
             self.suspended();
         }
     }
@@ -471,50 +460,48 @@ impl Channel {
     }
 
     /// Registers are cleared at once; the command bit may stay set for a while (M17, M18).
-    fn reset(&mut self, around: &mut Surroundings<'_>) {
+    fn reset(&mut self, shared: &mut Shared) {
         self.statistics.resets += 1;
-        around.counts.resets += 1;
-        let number = around.counts.resets;
+        shared.counts.resets += 1;
+        let number = shared.counts.resets;
         self.drop_work();
-        self.state =
-            if around.options.faults.has(Defect::ActiveAfterReset) { State::Active } else { State::Halted };
-        if !around.options.faults.has(Defect::StaleAddress) {
+        self.state = if shared.has(Defect::ActiveAfterReset) { State::Active } else { State::Halted };
+        if !shared.has(Defect::StaleAddress) {
             self.completed = 0;
         }
         self.position = Position::Chain;
         if let Chaining::Counted { announced, done } = &mut self.chaining {
             (*announced, *done) = (0, 0);
             self.chain = 0;
-            if !around.options.reset_keeps_completion_address {
+            if !shared.options.reset_keeps_completion_address {
                 self.completion = 0;
             }
         }
         self.latched = false;
         self.control.set_interrupt_disable(false);
-        around.interrupts.forget(self.number, around.space);
+        shared.interrupts.forget(self.number, &shared.space);
 
-        let quirks = around.options.device.quirks();
+        let quirks = shared.options.device.quirks();
         if quirks.reset_wipes_msix() {
-            around.interrupts.wipe_vectors();
+            shared.interrupts.wipe_vectors();
         }
         if quirks.config_parity() {
-            around.space.raise(ioat_regs::config::DMAUNCERRSTS, ioat_regs::config::CONFIG_PARITY);
+            shared.space.raise(ioat_regs::config::DMAUNCERRSTS, ioat_regs::config::CONFIG_PARITY);
         }
         let endless = |fault: &Fault| {
             matches!(fault, Fault::EndlessReset { reset } if reset.strikes(number)).then_some(())
         };
-        self.resetting = if around.options.faults.find(endless).is_some() {
-            around.counts.faults += 1;
+        self.resetting = if shared.fault(endless).is_some() {
             Delay::Forever
-        } else if around.options.timing.reset != 0 {
-            Delay::For(around.options.timing.reset)
+        } else if shared.options.timing.reset != 0 {
+            Delay::For(shared.options.timing.reset)
         } else {
             Delay::None
         };
     }
 
     fn drop_work(&mut self) {
-        self.job = None;
+        self.in_flight = false;
         self.rechain = false;
         self.posted.clear();
         self.overtaken.clear();
@@ -528,10 +515,10 @@ impl Channel {
 
     /// Stops on an error (§4.7). The completion word and the interrupt follow in the next step.
     #[cold]
-    pub(crate) fn halt(&mut self, error: ChanErr, space: &mut ConfigSpace) {
+    pub(crate) fn halt(&mut self, error: ChanErr, shared: &mut Shared) {
         self.error = self.error.union(error);
-        space.raise_chanerr_int(error.0);
-        self.job = None;
+        shared.space.raise_chanerr_int(error.0);
+        self.in_flight = false;
         self.rechain = false;
         self.suspending = false;
         self.unsettled = false;

@@ -5,18 +5,17 @@ use std::fmt;
 use ioat_regs::{ChanErr, ChanSts, channel as channel_registers, config, device::Messages};
 
 use crate::{
-    channel::{Channel, Counts, Surroundings},
+    channel::Channel,
     defects::Defect,
     faults::Fault,
     host::{Host, Progress},
-    interrupts::Interrupts,
-    operation::{Dma, Offer, PIECE},
+    operation::Dma,
     options::{BadOptions, Options},
     registers::{Register, RegisterFile, Slot},
     run::{Workplace, earlier},
-    space::{ConfigSpace, ones},
+    shared::Shared,
+    space::ones,
     statistics::{ChannelStatistics, FunctionStatistics},
-    timing::Dice,
 };
 
 /// One I/OAT function.
@@ -25,21 +24,15 @@ use crate::{
 /// line come from [`step`](Self::step), so a bench calls that after each write, and again as long as it answers
 /// [`Progress::Worked`].
 pub struct Engine {
-    options: Options,
-    offer: Offer,
     registers: RegisterFile,
-    space: ConfigSpace,
-    interrupts: Interrupts,
     channels: Vec<Channel>,
+    shared: Shared,
     /// GENCTRL, CHWPREFLMT and the DCA requesters of 1.2: stored, without effect.
     storage: [u32; 8],
-    counts: Counts,
     statistics: FunctionStatistics,
-    dice: Dice,
     /// The channel whose turn it is.
     turn: usize,
     removed: bool,
-    buffer: Box<[u8; PIECE]>,
 }
 
 impl Engine {
@@ -55,27 +48,13 @@ impl Engine {
         };
         let vectors = if msix.is_some() { options.channels } else { 0 };
         let mut engine = Self {
-            offer: Offer {
-                version: options.version,
-                capability: options.capability,
-                max_transfer: 1 << options.xfercap,
-                limit: 1 << options.device.platform.address_bits,
-                no_page_break: options.faults.has(Defect::NoPageBreak),
-                fill_by_address: options.faults.has(Defect::FillByAddress),
-                short_copy: options.faults.has(Defect::ShortCopy),
-            },
             registers: RegisterFile::new(options.version, options.channels, msix),
-            space: ConfigSpace::new(&options),
-            interrupts: Interrupts::new(vectors, options.coalescing),
             channels: (0..options.channels).map(|number| Channel::new(number, options.version)).collect(),
             storage: [0; 8],
-            counts: Counts::default(),
             statistics: FunctionStatistics::default(),
-            dice: Dice::new(options.timing.seed),
             turn: 0,
             removed: false,
-            buffer: Box::new([0; PIECE]),
-            options,
+            shared: Shared::new(options, vectors),
         };
         engine.power_on();
         Ok(engine)
@@ -83,39 +62,39 @@ impl Engine {
 
     /// What the engine was built from.
     pub fn options(&self) -> &Options {
-        &self.options
+        &self.shared.options
     }
 
     /// Size of BAR0 in bytes; there is no other BAR.
     pub fn bar_size(&self) -> u32 {
-        self.options.device.platform.bar_size
+        self.shared.options.device.platform.bar_size
     }
 
     /// Returns to the state at power-on, configuration space included. Statistics and the numbering of fault plans
     /// go on.
     pub fn reset(&mut self) {
-        self.space.reset();
-        self.interrupts.reset();
+        self.shared.space.reset();
+        self.shared.interrupts.reset();
         self.storage = [0; 8];
         self.power_on();
     }
 
     fn power_on(&mut self) {
         for channel in &mut self.channels {
-            channel.power_on(&self.options.faults);
+            channel.power_on(&self.shared.options.faults);
         }
-        for fault in &self.options.faults.faults {
+        for fault in &self.shared.options.faults.faults {
             if let Fault::HaltedAtStart { error } = fault {
-                self.space.raise_chanerr_int(1 << error.bit);
+                self.shared.space.raise_chanerr_int(1 << error.bit);
             }
         }
-        self.interrupts.reconfigured(&self.space);
+        self.shared.interrupts.reconfigured(&self.shared.space);
     }
 
     /// Takes the function out of its slot: from now on reads answer all ones, writes go nowhere, nothing works.
     pub fn remove(&mut self) {
         self.removed = true;
-        self.interrupts.reset();
+        self.shared.interrupts.reset();
     }
 
     /// Whether the function was taken out, by [`remove`](Self::remove) or by its fault plan.
@@ -126,12 +105,12 @@ impl Engine {
     /// Sets MSI-X entry `vector` as if software had: unmasked with this message, or masked for `None`. For benches
     /// whose client keeps the table to itself, as vfio clients do; it is no register access.
     pub fn wire_vector(&mut self, vector: u8, message: Option<(u64, u32)>) {
-        self.interrupts.wire(vector, message);
+        self.shared.interrupts.wire(vector, message);
     }
 
     /// What the function has done, its channels apart.
     pub fn statistics(&self) -> FunctionStatistics {
-        FunctionStatistics { faults: self.counts.faults, ..self.statistics }
+        FunctionStatistics { faults: self.shared.counts.faults, ..self.statistics }
     }
 
     /// What channel `number` has done; `None` when there is no such channel.
@@ -149,8 +128,8 @@ impl Engine {
         if self.removed || self.is_unreachable(offset) {
             return ones(width);
         }
-        let mut value = self.space.read(offset, width);
-        if self.interrupts.is_line_pending(&self.space) {
+        let mut value = self.shared.space.read(offset, width);
+        if self.shared.interrupts.is_line_pending(&self.shared.space) {
             let bit = u64::from(config::Status::new().with_interrupt(true).into_bits());
             value |= ((bit << (8 * config::STATUS)) >> (8 * offset).min(63)) as u32 & ones(width);
         }
@@ -162,21 +141,21 @@ impl Engine {
         if self.removed || self.is_unreachable(offset) {
             return;
         }
-        if self.space.asks_for_reset(offset, width, value) {
+        if self.shared.space.asks_for_reset(offset, width, value) {
             self.statistics.function_resets += 1;
             self.reset();
             return;
         }
-        let was_awake = self.space.is_awake();
-        self.space.write(offset, width, value);
-        if self.options.d3_loses_state && !was_awake && self.space.is_awake() {
+        let was_awake = self.shared.space.is_awake();
+        self.shared.space.write(offset, width, value);
+        if self.shared.options.d3_loses_state && !was_awake && self.shared.space.is_awake() {
             self.reset();
         }
-        self.interrupts.reconfigured(&self.space);
+        self.shared.interrupts.reconfigured(&self.shared.space);
     }
 
     fn is_unreachable(&self, offset: u16) -> bool {
-        offset >= 0x100 && self.options.faults.faults.contains(&Fault::ConfigUnreachable)
+        offset >= 0x100 && self.shared.options.faults.faults.contains(&Fault::ConfigUnreachable)
     }
 
     /// Reads BAR0: `width` is 1, 2, 4 or 8. Registers covered in part or several at once are fine (M10).
@@ -210,40 +189,38 @@ impl Engine {
 
     /// Counts the access, lets the plan remove the function, and says whether registers answer.
     fn answers(&mut self) -> bool {
-        self.counts.accesses += 1;
-        let number = self.counts.accesses;
-        if !self.removed
-            && let Some(()) = self
-                .options
-                .faults
-                .find(|fault| matches!(fault, Fault::Removed { access } if number >= *access).then_some(()))
-        {
-            self.counts.faults += 1;
+        self.shared.counts.accesses += 1;
+        let number = self.shared.counts.accesses;
+        let removed =
+            |fault: &Fault| matches!(fault, Fault::Removed { access } if number >= *access).then_some(());
+        if !self.removed && self.shared.fault(removed).is_some() {
             self.remove();
         }
-        !self.removed && self.space.command().memory() && self.space.is_awake()
+        !self.removed && self.shared.space.command().memory() && self.shared.space.is_awake()
     }
 
     fn read_register(&mut self, slot: &Slot, mask: u64) -> u64 {
         let channel = &mut self.channels[usize::from(slot.index)];
-        let platform = self.options.device.platform;
+        let platform = self.shared.options.device.platform;
         let value = match slot.register {
-            Register::Chancnt => self.options.channels.into(),
-            Register::Xfercap => self.options.xfercap.into(),
-            Register::Cbver => self.options.version.0.into(),
-            Register::Dmacapability => self.options.capability.into_bits().into(),
+            Register::Chancnt => self.shared.options.channels.into(),
+            Register::Xfercap => self.shared.options.xfercap.into(),
+            Register::Cbver => self.shared.options.version.0.into(),
+            Register::Dmacapability => self.shared.options.capability.into_bits().into(),
             Register::Perportoffset | Register::CsStatus | Register::Dcaoffset | Register::Cbprio => 0,
             Register::Intrctrl => {
-                let keep = self.options.faults.has(Defect::EnableStays);
-                self.interrupts.read_control(keep, &self.space).into()
+                let keep = self.shared.options.faults.has(Defect::EnableStays);
+                self.shared.interrupts.read_control(keep, &self.shared.space).into()
             }
-            Register::Attnstatus => self.interrupts.read_attention(&self.space).into(),
-            Register::Intrdelay => self.interrupts.delay().into(),
+            Register::Attnstatus => self.shared.interrupts.read_attention(&self.shared.space).into(),
+            Register::Intrdelay => self.shared.interrupts.delay().into(),
             Register::Genctrl | Register::Chwpreflmt | Register::DcaRequester => {
                 self.storage[storage_index(slot)].into()
             }
-            Register::MsixTable => self.interrupts.read_table(slot.index, RegisterFile::is_upper_half(slot)),
-            Register::MsixPending => self.interrupts.pending(&self.space),
+            Register::MsixTable => {
+                self.shared.interrupts.read_table(slot.index, RegisterFile::is_upper_half(slot))
+            }
+            Register::MsixPending => self.shared.interrupts.pending(&self.shared.space),
             Register::DmaComp => {
                 channel.statistics.accesses.count_read(slot.register);
                 return platform.compatibility.into_bits().into();
@@ -259,19 +236,24 @@ impl Engine {
 
     fn write_register(&mut self, slot: &Slot, value: u64, mask: u64) {
         match slot.register {
-            Register::Intrctrl => self.interrupts.write_control(value as u8, &self.space),
-            Register::Attnstatus => self.interrupts.write_attention(value as u32, &self.space),
-            Register::Intrdelay => self.interrupts.write_delay(value as u16, mask as u16),
+            Register::Intrctrl => self.shared.interrupts.write_control(value as u8, &self.shared.space),
+            Register::Attnstatus => self.shared.interrupts.write_attention(value as u32, &self.shared.space),
+            Register::Intrdelay => self.shared.interrupts.write_delay(value as u16, mask as u16),
             Register::Genctrl | Register::Chwpreflmt | Register::DcaRequester => {
                 let stored = &mut self.storage[storage_index(slot)];
                 *stored = (*stored & !(mask as u32)) | value as u32;
             }
             Register::MsixTable => {
-                self.interrupts.write_table(slot.index, RegisterFile::is_upper_half(slot), value, mask);
+                self.shared.interrupts.write_table(
+                    slot.index,
+                    RegisterFile::is_upper_half(slot),
+                    value,
+                    mask,
+                );
             }
             Register::MsixPending => {
-                if self.options.device.quirks().reset_wipes_msix() {
-                    self.interrupts.write_pending(value, mask);
+                if self.shared.options.device.quirks().reset_wipes_msix() {
+                    self.shared.interrupts.write_pending(value, mask);
                 }
             }
             Register::Chancnt
@@ -285,13 +267,7 @@ impl Engine {
             register => {
                 let channel = &mut self.channels[usize::from(slot.index)];
                 channel.statistics.accesses.count_write(register);
-                let mut around = Surroundings {
-                    options: &self.options,
-                    space: &mut self.space,
-                    interrupts: &mut self.interrupts,
-                    counts: &mut self.counts,
-                };
-                channel.write(register, value, mask, &mut around);
+                channel.write(register, value, mask, &mut self.shared);
                 return;
             }
         }
@@ -302,37 +278,36 @@ impl Engine {
     /// [`Timing::fine`](crate::Timing::fine), a part of one).
     pub fn step<H: Host + ?Sized>(&mut self, host: &mut H) -> Progress {
         let now = host.now();
-        let delivered = self.interrupts.deliver(now, &self.space, host, &mut self.statistics);
-        if delivered == Progress::Worked || self.removed || !self.space.is_awake() {
+        let delivered = self.shared.interrupts.deliver(now, &self.shared.space, host, &mut self.statistics);
+        if delivered == Progress::Worked || self.removed || !self.shared.space.is_awake() {
             return delivered;
         }
         let count = self.channels.len();
-        let first =
-            if self.options.timing.seed == 0 { self.turn } else { self.dice.below(count as u64) as usize };
+        let first = if self.shared.options.timing.seed == 0 {
+            self.turn
+        } else {
+            self.shared.dice.below(count as u64) as usize
+        };
         let mut progress = delivered;
-        for distance in 0..count {
-            let number = wrapped(first + distance, count);
-            progress = earlier(progress, self.step_channel(number, now, host));
-            if progress == Progress::Worked {
-                self.turn = wrapped(number + 1, count);
-                break;
+        let mut number = first;
+        for _ in 0..count {
+            let next = if number + 1 == count { 0 } else { number + 1 };
+            match self.step_channel(number, now, host) {
+                Progress::Worked => {
+                    self.turn = next;
+                    return Progress::Worked;
+                }
+                other => progress = earlier(progress, other),
             }
+            number = next;
         }
         progress
     }
 
     fn step_channel<H: Host + ?Sized>(&mut self, number: usize, now: u64, host: &mut H) -> Progress {
-        let mut place = Workplace {
-            dma: Dma { host, enabled: self.space.command().bus_master(), limit: self.offer.limit },
-            now,
-            options: &self.options,
-            offer: &self.offer,
-            space: &mut self.space,
-            interrupts: &mut self.interrupts,
-            counts: &mut self.counts,
-            dice: &mut self.dice,
-            buffer: &mut self.buffer,
-        };
+        let shared = &mut self.shared;
+        let limit = if shared.space.command().bus_master() { shared.offer.limit } else { 0 };
+        let mut place = Workplace { dma: Dma { host, limit }, now, shared };
         self.channels[number].step(&mut place)
     }
 
@@ -340,16 +315,11 @@ impl Engine {
     /// descriptor after a doorbell (M68). A bench that can, calls this before each read; on later hardware it does
     /// nothing.
     pub fn settle<H: Host + ?Sized>(&mut self, host: &mut H) {
-        if self.options.version.major() >= 3 {
+        if self.shared.options.version.major() >= 3 {
             return;
         }
         while self.channels.iter().any(|channel| channel.unsettled) && self.step(host) == Progress::Worked {}
     }
-}
-
-/// `number` modulo `count`, for numbers below twice that.
-fn wrapped(number: usize, count: usize) -> usize {
-    if number >= count { number - count } else { number }
 }
 
 /// Most registers that one access can cover: the eight bytes at 0x00 hold five.
@@ -371,11 +341,11 @@ fn storage_index(slot: &Slot) -> usize {
 /// One line for the function and one for each channel: enough to see what it is doing.
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let device = self.options.device;
+        let device = self.shared.options.device;
         write!(
             f,
             "{:04x}:{:04x}.{} version {}",
-            device.vendor, device.device, self.options.function, self.options.version
+            device.vendor, device.device, self.shared.options.function, self.shared.options.version
         )?;
         for channel in &self.channels {
             write!(

@@ -6,7 +6,6 @@
 use ioat_regs::general::{IntrCtrl, IntrDelay};
 
 use crate::{
-    faults::{Fault, FaultPlan},
     host::{Host, Progress},
     space::ConfigSpace,
     statistics::FunctionStatistics,
@@ -28,8 +27,6 @@ pub(crate) struct Interrupts {
     due: u64,
     last_sent: u64,
     line: bool,
-    /// Interrupts signalled since power-on, as fault plans count them.
-    signalled: u64,
     spurious: bool,
     stuck: bool,
     /// Something may have to be delivered.
@@ -62,18 +59,16 @@ impl Interrupts {
             due: 0,
             last_sent: 0,
             line: false,
-            signalled: 0,
             spurious: false,
             stuck: false,
             attend: false,
         }
     }
 
-    /// As at power-on, but for what the bench has been told and what fault plans count.
+    /// As at power-on, but for what the bench has been told; what is stuck stays so.
     pub(crate) fn reset(&mut self) {
         *self = Self {
             line: self.line,
-            signalled: self.signalled,
             stuck: self.stuck,
             attend: true,
             ..Self::new(self.vectors.len() as u8, self.delay.supported())
@@ -85,27 +80,8 @@ impl Interrupts {
         self.vectors.fill(Vector::RESET);
     }
 
-    /// A channel interrupts; `lag` is how much later than its cause the world hears of it.
-    pub(crate) fn signal(&mut self, channel: u8, due: u64, space: &ConfigSpace, faults: &FaultPlan) -> bool {
-        self.signalled += 1;
-        self.attend = true;
-        let number = self.signalled;
-        let dropped = faults
-            .find(|fault| {
-                matches!(fault, Fault::DropInterrupt { interrupt } if interrupt.strikes(number)).then_some(())
-            })
-            .is_some();
-        if dropped {
-            return false;
-        }
-        if faults
-            .find(|fault| {
-                matches!(fault, Fault::StuckInterrupt { interrupt } if number >= *interrupt).then_some(())
-            })
-            .is_some()
-        {
-            self.stuck = true;
-        }
+    /// A channel interrupts; the world hears of it at `due`.
+    pub(crate) fn signal(&mut self, channel: u8, due: u64, space: &ConfigSpace) {
         self.attention |= 1 << channel;
         self.due = self.due.max(due);
         if self.delay.supported() {
@@ -116,7 +92,11 @@ impl Interrupts {
             self.vector_of(channel).pending = true;
         }
         self.evaluate(space);
-        true
+    }
+
+    /// From now on the line stays asserted or the message is repeated, whatever software does.
+    pub(crate) fn stick(&mut self) {
+        self.stuck = true;
     }
 
     /// An interrupt without a cause.

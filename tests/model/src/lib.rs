@@ -25,6 +25,7 @@
 //! | `space` | configuration space |
 //! | `registers` | which register an access touches |
 //! | `channel` | registers, commands and states of a channel |
+//! | `shared` | what the channels share |
 //! | `run` | a channel at work: fetch, execute, complete |
 //! | `operation`, `raid` | what a descriptor does to memory |
 //! | `interrupts` | from a request to a message or a level |
@@ -41,6 +42,7 @@ mod options;
 mod raid;
 mod registers;
 mod run;
+mod shared;
 mod space;
 mod statistics;
 mod timing;

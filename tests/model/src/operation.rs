@@ -2,16 +2,15 @@
 
 use ioat_regs::{Capability, ChanErr, Control, Opcode, Version, descriptor};
 
-use crate::{host::Host, raid::Raid};
+use crate::{defects::Defect, host::Host, options::Options, raid::Raid};
 
 /// Bytes moved between two looks at the scheduler, and the size of the engine's buffer.
 pub(crate) const PIECE: usize = 4096;
 
-/// Memory as the engine may use it: bus mastering must be enabled and the address within the engine's width.
+/// Memory as the engine may use it.
 pub(crate) struct Dma<'a, H: ?Sized> {
     pub(crate) host: &'a mut H,
-    pub(crate) enabled: bool,
-    /// First address that the engine cannot form.
+    /// First address out of reach: beyond the engine's width, or zero while bus mastering is off.
     pub(crate) limit: u64,
 }
 
@@ -21,7 +20,7 @@ pub(crate) struct Denied;
 impl<H: Host + ?Sized> Dma<'_, H> {
     fn admit(&self, address: u64, length: usize) -> Result<(), Denied> {
         let end = address.checked_add(length as u64).ok_or(Denied)?;
-        if self.enabled && end <= self.limit { Ok(()) } else { Err(Denied) }
+        if end <= self.limit { Ok(()) } else { Err(Denied) }
     }
 
     pub(crate) fn read(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Denied> {
@@ -86,6 +85,20 @@ pub(crate) struct Offer {
     pub(crate) fill_by_address: bool,
     /// Copies lack their last byte, by mistake.
     pub(crate) short_copy: bool,
+}
+
+impl Offer {
+    pub(crate) fn of(options: &Options) -> Self {
+        Self {
+            version: options.version,
+            capability: options.capability,
+            max_transfer: 1 << options.xfercap,
+            limit: 1 << options.device.platform.address_bits,
+            no_page_break: options.faults.has(Defect::NoPageBreak),
+            fill_by_address: options.faults.has(Defect::FillByAddress),
+            short_copy: options.faults.has(Defect::ShortCopy),
+        }
+    }
 }
 
 impl Default for Job {

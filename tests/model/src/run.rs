@@ -3,42 +3,20 @@
 use ioat_regs::{ChanErr, ChanSts, State, descriptor};
 
 use crate::{
-    channel::{Chaining, Channel, Counts, Delay, Position, What},
+    channel::{Chaining, Channel, Delay, Position, What},
     defects::Defect,
     faults::{Fault, Which},
     host::{Host, Progress},
-    interrupts::Interrupts,
-    operation::{Denied, Dma, Job, Offer, Operation, PIECE, words},
-    options::Options,
+    operation::{Denied, Dma, Operation, words},
     raid::Raid,
-    space::ConfigSpace,
-    timing::Dice,
+    shared::Shared,
 };
 
 /// Everything outside the channel that its work touches.
 pub(crate) struct Workplace<'a, H: ?Sized> {
     pub(crate) dma: Dma<'a, H>,
     pub(crate) now: u64,
-    pub(crate) options: &'a Options,
-    pub(crate) offer: &'a Offer,
-    pub(crate) space: &'a mut ConfigSpace,
-    pub(crate) interrupts: &'a mut Interrupts,
-    pub(crate) counts: &'a mut Counts,
-    pub(crate) dice: &'a mut Dice,
-    pub(crate) buffer: &'a mut [u8; PIECE],
-}
-
-impl<H: Host + ?Sized> Workplace<'_, H> {
-    /// `time` with the jitter asked for.
-    fn delay(&mut self, time: u64) -> u64 {
-        time + self.dice.below(self.options.timing.jitter)
-    }
-
-    fn fault<T>(&mut self, strikes: impl FnMut(&Fault) -> Option<T>) -> Option<T> {
-        let found = self.options.faults.find(strikes);
-        self.counts.faults += u64::from(found.is_some());
-        found
-    }
+    pub(crate) shared: &'a mut Shared,
 }
 
 impl Delay {
@@ -63,16 +41,21 @@ impl Channel {
     pub(crate) fn step<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Progress {
         if self.resetting != Delay::None {
             let now = place.now;
-            match self.resetting.passed(now, |time| place.delay(time)) {
+            match self.resetting.passed(now, |time| place.shared.delay(time)) {
                 Ok(()) => return Progress::Worked,
                 Err(Some(time)) => return Progress::Until(time),
                 Err(None) => return Progress::Idle,
             }
         }
-        self.deliver_overtaken(place);
-        let posted = if self.posted.is_empty() { Progress::Idle } else { self.send_posted(place) };
-        if posted == Progress::Worked {
-            return posted;
+        if !self.overtaken.is_empty() {
+            self.deliver_overtaken(place);
+        }
+        let mut posted = Progress::Idle;
+        if !self.posted.is_empty() {
+            posted = self.send_posted(place);
+            if posted == Progress::Worked {
+                return posted;
+            }
         }
         earlier(posted, self.work(place))
     }
@@ -84,33 +67,30 @@ impl Channel {
         }
         if self.wait != Delay::None {
             let now = place.now;
-            if let Err(until) = self.wait.passed(now, |time| place.delay(time)) {
+            if let Err(until) = self.wait.passed(now, |time| place.shared.delay(time)) {
                 return until.map_or(Progress::Idle, Progress::Until);
             }
         }
-        let mut job = match self.job.take() {
-            Some(job) => job,
-            None => match self.next(place) {
-                Ok(job) => job,
-                Err(progress) => return progress,
-            },
-        };
+        if !self.in_flight
+            && let Err(progress) = self.next(place)
+        {
+            return progress;
+        }
         // A piece at a time where software may look in between, else the whole of it.
-        loop {
-            if job.is_done() {
-                self.finish(&job, place);
-                self.spare = Some(job);
+        while !self.job.is_done() {
+            let shared = &mut *place.shared;
+            if let Err(error) = self.job.advance(&mut place.dma, &mut shared.buffer, &shared.offer) {
+                self.in_flight = false;
+                self.fail(error, place);
                 return Progress::Worked;
             }
-            if let Err(error) = job.advance(&mut place.dma, place.buffer, place.offer) {
-                self.fail(&job, error, place);
-                return Progress::Worked;
-            }
-            if place.options.timing.fine {
-                self.job = Some(job);
+            if shared.options.timing.fine {
                 return Progress::Worked;
             }
         }
+        self.in_flight = false;
+        self.finish(place);
+        Progress::Worked
     }
 
     /// Between two descriptors: takes the next one, to be executed at once.
@@ -118,7 +98,7 @@ impl Channel {
     /// # Errors
     /// There is nothing to be executed now; what the step came to instead.
     #[inline]
-    fn next<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Result<Box<Job>, Progress> {
+    fn next<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Result<(), Progress> {
         if self.suspending {
             if !self.posted.is_empty() {
                 return Err(Progress::Idle);
@@ -126,21 +106,21 @@ impl Channel {
             self.suspended();
             return Err(Progress::Worked);
         }
-        let short = place.options.faults.has(Defect::CountOffByOne) && self.is_nearly_caught_up();
+        let short = place.shared.has(Defect::CountOffByOne) && self.is_nearly_caught_up();
         if self.is_caught_up() || short {
             self.state = State::Idle;
             return Err(Progress::Worked);
         }
         match self.next_address(place) {
             Ok(Some(address)) => match self.fetch(address, place) {
-                Ok(job) => return self.begin(job, place),
-                Err(error) => self.halt(error, place.space),
+                Ok(()) => return self.begin(place),
+                Err(error) => self.halt(error, place.shared),
             },
             Ok(None) => {
                 self.state = State::Idle;
                 self.unsettled = false;
             }
-            Err(error) => self.halt(error, place.space),
+            Err(error) => self.halt(error, place.shared),
         }
         Err(Progress::Worked)
     }
@@ -207,42 +187,41 @@ impl Channel {
                 self.state = State::Active;
             }
             Ok(None) => self.unsettled = false,
-            Err(error) => self.halt(error, place.space),
+            Err(error) => self.halt(error, place.shared),
         }
         Progress::Worked
     }
 
     #[inline]
-    fn fetch<H: Host + ?Sized>(
-        &mut self,
-        address: u64,
-        place: &mut Workplace<'_, H>,
-    ) -> Result<Box<Job>, ChanErr> {
-        let mut job = self.spare.take().unwrap_or_default();
-        place.dma.read(address, &mut job.bytes).map_err(|Denied| ChanErr::NEXT_ADDRESS)?;
-        place.counts.descriptors += 1;
-        let number = place.counts.descriptors;
-        if !place.options.faults.faults.is_empty() {
-            let halt = place.fault(|fault| match fault {
-                Fault::Halt { descriptor, error } if descriptor.strikes(number) => {
-                    Some(ChanErr(1 << error.bit))
-                }
-                _ => None,
-            });
-            if let Some(error) = halt {
-                return Err(error);
-            }
+    fn fetch<H: Host + ?Sized>(&mut self, address: u64, place: &mut Workplace<'_, H>) -> Result<(), ChanErr> {
+        place.dma.read(address, &mut self.job.bytes).map_err(|Denied| ChanErr::NEXT_ADDRESS)?;
+        if !place.shared.plain {
+            Self::fail_as_planned(place)?;
         }
-        job.decode(address, place.offer)?;
-        if job.operation == Operation::Raid {
-            self.extend(&mut job, place)?;
+        self.job.decode(address, &place.shared.offer)?;
+        if self.job.operation == Operation::Raid {
+            self.extend(place)?;
         }
-        Ok(job)
+        self.in_flight = true;
+        Ok(())
+    }
+
+    /// Counts the descriptor, and fails it when the plan says so.
+    #[cold]
+    fn fail_as_planned<H: Host + ?Sized>(place: &mut Workplace<'_, H>) -> Result<(), ChanErr> {
+        place.shared.counts.descriptors += 1;
+        let number = place.shared.counts.descriptors;
+        let halt = place.shared.fault(|fault| match fault {
+            Fault::Halt { descriptor, error } if descriptor.strikes(number) => Some(ChanErr(1 << error.bit)),
+            _ => None,
+        });
+        halt.map_or(Ok(()), Err)
     }
 
     /// XOR and PQ: the sources that did not fit into the base are in the slot behind it, which costs a count too.
     #[cold]
-    fn extend<H: Host + ?Sized>(&self, job: &mut Job, place: &mut Workplace<'_, H>) -> Result<(), ChanErr> {
+    fn extend<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Result<(), ChanErr> {
+        let job = &mut self.job;
         let mut extension = [0; descriptor::SIZE];
         if Raid::needs_extension(job.control) {
             if let Chaining::Counted { announced, done } = self.chaining
@@ -264,36 +243,31 @@ impl Channel {
 
     /// A descriptor has been read: how long it takes, and what goes wrong with it. As [`Self::next`].
     #[inline]
-    fn begin<H: Host + ?Sized>(
-        &mut self,
-        mut job: Box<Job>,
-        place: &mut Workplace<'_, H>,
-    ) -> Result<Box<Job>, Progress> {
-        let timing = &place.options.timing;
+    fn begin<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Result<(), Progress> {
+        if place.shared.plain {
+            return Ok(());
+        }
+        self.afflict(place);
+        let timing = &place.shared.options.timing;
         let mut time = timing.per_descriptor;
-        if timing.per_byte != 0 && job.moves_data() {
-            time += u64::from(job.length) * timing.per_byte / 1000;
-        }
-        if job.operation == Operation::Copy {
-            place.counts.copies += 1;
-        }
-        if !place.options.faults.faults.is_empty() {
-            self.afflict(&mut job, place);
+        if self.job.moves_data() {
+            time += u64::from(self.job.length) * timing.per_byte / 1000;
         }
         if time != 0 || timing.jitter != 0 {
             self.wait = Delay::For(time);
         } else if !timing.fine {
-            return Ok(job);
+            return Ok(());
         }
-        self.job = Some(job);
         Err(Progress::Worked)
     }
 
     #[cold]
-    fn afflict<H: Host + ?Sized>(&mut self, job: &mut Job, place: &mut Workplace<'_, H>) {
-        let (descriptor_number, copy_number) = (place.counts.descriptors, place.counts.copies);
+    fn afflict<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) {
+        let job = &mut self.job;
+        place.shared.counts.copies += u64::from(job.operation == Operation::Copy);
+        let (descriptor_number, copy_number) = (place.shared.counts.descriptors, place.shared.counts.copies);
         if job.operation == Operation::Copy {
-            job.flip = place.fault(|fault| match fault {
+            job.flip = place.shared.fault(|fault| match fault {
                 Fault::FlipBit { copy, bit } if copy.strikes(copy_number) => Some(*bit),
                 _ => None,
             });
@@ -303,11 +277,11 @@ impl Channel {
                     _ => None,
                 })
             };
-            if place.fault(skip).is_some() {
+            if place.shared.fault(skip).is_some() {
                 job.moved = job.length;
             }
         }
-        let early = place.fault(|fault| match fault {
+        let early = place.shared.fault(|fault| match fault {
             Fault::EarlyCompletion { descriptor, steps } if descriptor.strikes(descriptor_number) => {
                 Some(*steps)
             }
@@ -323,8 +297,8 @@ impl Channel {
                 _ => None,
             })
         };
-        if place.fault(spurious).is_some() {
-            place.interrupts.signal_spuriously(self.number, place.space);
+        if place.shared.fault(spurious).is_some() {
+            place.shared.interrupts.signal_spuriously(self.number, &place.shared.space);
         }
     }
 
@@ -337,33 +311,35 @@ impl Channel {
         }
         let mut job = job.clone();
         self.overtaken.pop_front();
-        while !job.is_done() && job.advance(&mut place.dma, place.buffer, place.offer).is_ok() {}
+        while !job.is_done()
+            && job.advance(&mut place.dma, &mut place.shared.buffer, &place.shared.offer).is_ok()
+        {}
     }
 
     /// The data is where it belongs: report it (M43 to M45).
     #[inline(always)]
-    fn finish<H: Host + ?Sized>(&mut self, job: &Job, place: &mut Workplace<'_, H>) {
-        self.count(job);
-        self.completed = job.base;
+    fn finish<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) {
+        self.count();
+        self.completed = self.job.base;
         self.unsettled = false;
         let last = match &mut self.chaining {
             Chaining::Counted { announced, done } => {
-                *done = done.wrapping_add(job.slots);
-                self.position = if place.options.faults.has(Defect::NextReadEarly) {
-                    Position::At(job.word(descriptor::NEXT / 8))
+                *done = done.wrapping_add(self.job.slots);
+                self.position = if place.shared.has(Defect::NextReadEarly) {
+                    Position::At(self.job.word(descriptor::NEXT / 8))
                 } else {
-                    Position::After(job.last_slot)
+                    Position::After(self.job.last_slot)
                 };
                 announced == done && !self.rechain
             }
-            Chaining::Linked { .. } => match read_next(job.last_slot, place) {
+            Chaining::Linked { .. } => match read_next(self.job.last_slot, place) {
                 Ok(address) => {
                     self.position = Position::At(address);
                     address == 0
                 }
                 // The failure belongs to the next descriptor: it is met again when that one is fetched.
                 Err(_) => {
-                    self.position = Position::After(job.last_slot);
+                    self.position = Position::After(self.job.last_slot);
                     false
                 }
             },
@@ -371,26 +347,26 @@ impl Channel {
         if last && !self.suspending && matches!(self.chaining, Chaining::Counted { .. }) {
             self.state = State::Idle;
         }
-        let reported = if place.options.faults.has(Defect::WordOfNext) {
-            job.word(descriptor::NEXT / 8)
+        let reported = if place.shared.has(Defect::WordOfNext) {
+            self.job.word(descriptor::NEXT / 8)
         } else {
-            job.base
+            self.job.base
         };
         let word = ChanSts::new(reported, if last { State::Idle } else { State::Active });
-        let hasty = place.options.faults.has(Defect::InterruptBeforeWord);
-        if hasty && job.wants_interrupt() {
-            self.request_interrupt(place.now, place.interrupts, place.space, place.options);
+        let hasty = place.shared.has(Defect::InterruptBeforeWord);
+        if hasty && self.job.wants_interrupt() {
+            self.request_interrupt(place.now, place.shared);
         }
-        if job.control.completion() {
+        if self.job.control.completion() {
             if hasty {
                 self.post(What::Store(word.0), 5_000);
             } else {
                 self.report(word, place);
             }
         }
-        if job.wants_interrupt() && !hasty && self.state != State::Halted {
+        if self.job.wants_interrupt() && !hasty && self.state != State::Halted {
             if self.posted.is_empty() {
-                self.request_interrupt(place.now, place.interrupts, place.space, place.options);
+                self.request_interrupt(place.now, place.shared);
             } else {
                 self.post(What::Interrupt, 0);
             }
@@ -402,7 +378,7 @@ impl Channel {
             if let Chaining::Counted { announced, done } = &mut self.chaining {
                 *done = 0;
                 let more = *announced != 0;
-                self.arm(place.options);
+                self.arm(place.shared);
                 if more {
                     self.state = State::Active;
                 }
@@ -415,29 +391,35 @@ impl Channel {
 
     /// A descriptor failed. A masked error does not halt: the descriptor counts as done (M46).
     #[cold]
-    fn fail<H: Host + ?Sized>(&mut self, job: &Job, error: ChanErr, place: &mut Workplace<'_, H>) {
+    fn fail<H: Host + ?Sized>(&mut self, error: ChanErr, place: &mut Workplace<'_, H>) {
         if self.error_mask.contains(error) {
-            self.finish(job, place);
+            self.finish(place);
         } else {
-            if place.options.faults.has(Defect::HaltReportsFailed) {
-                self.completed = job.base;
+            if place.shared.has(Defect::HaltReportsFailed) {
+                self.completed = self.job.base;
             }
-            self.halt(error, place.space);
+            self.halt(error, place.shared);
         }
     }
 
     /// Writes the completion word, or posts it when it is to lag, or lets a fault have it.
     #[inline]
     fn report<H: Host + ?Sized>(&mut self, word: ChanSts, place: &mut Workplace<'_, H>) {
-        place.counts.completions += 1;
-        let lag = place.options.timing.completion_lag;
-        if !place.options.faults.faults.is_empty() && self.spoil(word, place) {
-            return;
+        if place.shared.plain && self.posted.is_empty() {
+            self.store(word.0, place);
+        } else if !self.spoil(word, place) {
+            self.report_late(word, place);
         }
+    }
+
+    /// Writes the completion word behind what is posted already and after its lag.
+    #[cold]
+    fn report_late<H: Host + ?Sized>(&mut self, word: ChanSts, place: &mut Workplace<'_, H>) {
+        let lag = place.shared.options.timing.completion_lag;
         if lag == 0 && self.posted.is_empty() {
             self.store(word.0, place);
         } else {
-            let lag = place.delay(lag);
+            let lag = place.shared.delay(lag);
             self.post(What::Store(word.0), lag);
         }
     }
@@ -445,8 +427,9 @@ impl Channel {
     /// Whether a fault took the completion word.
     #[cold]
     fn spoil<H: Host + ?Sized>(&mut self, word: ChanSts, place: &mut Workplace<'_, H>) -> bool {
-        let number = place.counts.completions;
-        let fault = place.fault(|fault| {
+        place.shared.counts.completions += 1;
+        let number = place.shared.counts.completions;
+        let fault = place.shared.fault(|fault| {
             let which = match fault {
                 Fault::LostCompletion { completion }
                 | Fault::LateCompletion { completion, .. }
@@ -481,7 +464,7 @@ impl Channel {
             self.statistics.completions += 1;
             self.words = [self.words[1], word];
         } else if self.state != State::Halted {
-            self.halt(ChanErr::COMPLETION_ADDRESS, place.space);
+            self.halt(ChanErr::COMPLETION_ADDRESS, place.shared);
         }
     }
 
@@ -503,25 +486,25 @@ impl Channel {
                 self.statistics.completions += u64::from(offset != 0);
             }
             What::Interrupt => {
-                self.request_interrupt(place.now, place.interrupts, place.space, place.options);
+                self.request_interrupt(place.now, place.shared);
             }
         }
         Progress::Worked
     }
 
     #[inline]
-    fn count(&mut self, job: &Job) {
+    fn count(&mut self) {
         let statistics = &mut self.statistics;
         statistics.descriptors += 1;
-        match job.operation {
+        match self.job.operation {
             Operation::Copy => statistics.copies += 1,
             Operation::Fill => statistics.fills += 1,
             Operation::Null => statistics.nulls += 1,
             Operation::Raid => statistics.raids += 1,
             Operation::DcaContext => {}
         }
-        if job.moves_data() {
-            statistics.bytes += u64::from(job.length);
+        if self.job.moves_data() {
+            statistics.bytes += u64::from(self.job.length);
         }
     }
 }

@@ -186,6 +186,19 @@ pub fn check() -> Result<(), Failure> {
     Ok(())
 }
 
+/// rustdoc over every crate that builds for Windows only; a warning is an error.
+///
+/// # Errors
+/// As [`build`], or rustdoc complains.
+pub fn document() -> Result<(), Failure> {
+    let mut cargo = for_windows("doc")?;
+    cargo.arg("--no-deps").env("RUSTDOCFLAGS", "--deny warnings");
+    for name in WINDOWS_CRATES {
+        cargo.args(["--package", name]);
+    }
+    steps::run("driver rustdoc", &mut cargo, |_| {})
+}
+
 /// A cargo for the stand-ins' own workspace.
 pub fn of_standins(subcommand: &str) -> Process {
     let mut cargo = steps::cargo_command();

@@ -9,6 +9,8 @@ mod cache;
 mod command;
 mod debian;
 mod demo;
+mod docs;
+mod docs_page;
 mod drivers;
 mod drivers_inf;
 mod events;
@@ -39,6 +41,7 @@ const COMMANDS: &[Command] = &[
     package::COMMAND,
     requirements::COMMAND,
     events::COMMAND,
+    docs::COMMAND,
     vm::COMMAND,
 ];
 

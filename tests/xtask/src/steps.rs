@@ -101,10 +101,10 @@ fn log(name: &str) -> Result<PathBuf, Failure> {
 }
 
 /// Ends the process group led by `leader`.
-fn end_group(leader: u32) {
+pub fn end_group(leader: u32) {
     // The shell's own `kill`: present wherever there is a shell. If it fails the wait that follows still ends
-    // when the child does.
-    let _ = Command::new("sh").args(["-c", &format!("kill -9 -- -{leader}")]).status();
+    // when the child does. Without `--`, which not every shell takes there.
+    let _ = Command::new("sh").args(["-c", &format!("kill -9 -{leader}")]).status();
 }
 
 /// The last `lines` lines of `text`.
@@ -162,6 +162,18 @@ mod tests {
         let failure =
             run("test failure", &mut shell("echo why >&2; exit 3"), |_| {}).unwrap_err().to_string();
         assert!(failure.contains("why") && failure.contains("exit status: 3"), "{failure}");
+    }
+
+    #[test]
+    fn a_group_ends_with_everything_that_its_leader_started() {
+        let mut leader = shell("sleep 600 & echo started; wait");
+        let mut leader = leader.process_group(0).stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(leader.stdout.take().unwrap());
+        output.read_line(&mut String::new()).unwrap();
+        end_group(leader.id());
+        // The pipe ends when nobody is left who could write to it.
+        assert_eq!(output.read_line(&mut String::new()).unwrap(), 0);
+        assert!(!leader.wait().unwrap().success());
     }
 
     #[test]

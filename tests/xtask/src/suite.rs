@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::arguments::Arguments;
 use crate::command::{Command, Failure};
-use crate::{drivers, events, requirements, steps, vm};
+use crate::{docs, drivers, events, requirements, steps, vm};
 
 /// The command.
 pub const COMMAND: Command = Command {
@@ -58,7 +58,7 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let mut failed = Vec::new();
     let mut tests = || test(&mut tally);
     #[expect(clippy::type_complexity, reason = "a table of names and actions, written once")]
-    let steps: [(&str, &mut dyn FnMut() -> Result<(), Failure>); 7] = [
+    let steps: [(&str, &mut dyn FnMut() -> Result<(), Failure>); 8] = [
         ("formatting", &mut || steps::cargo("formatting", &["fmt", "--all", "--check"])),
         ("lints", &mut lint),
         ("driver images", &mut || drivers::build_twice(&[])),
@@ -66,6 +66,7 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
         ("tests", &mut tests),
         ("requirements", &mut requirements::check),
         ("events", &mut events::check),
+        ("documentation", &mut docs::check_all),
     ];
     let count = steps.len();
     for (number, (name, step)) in steps.into_iter().enumerate() {

@@ -546,7 +546,7 @@ fn a_callback_that_polls_does_not_overtake_the_delivery_it_runs_in() {
 #[test]
 fn a_polled_channel_asks_for_no_interrupt() {
     use netdma_core::channel::{Channel, Setup};
-    let memory = support::TestMemory::scattered(1);
+    let memory = support::HostMemory::scattered(1);
     let engine = support::Engine::over(&memory, Version::V2_1);
     let setup = Setup {
         version: Version::V2_1,

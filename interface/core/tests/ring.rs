@@ -7,21 +7,21 @@ use netdma_core::memory::{Operation, RingMemory, SLOTS_PER_PAGE};
 use netdma_core::ring::{BadMemory, Named, RESERVED_SLOTS, Ring};
 use proof::proves;
 use proptest::prelude::*;
-use support::TestMemory;
+use support::HostMemory;
 
-fn ring(pages: usize) -> Ring<TestMemory> {
-    Ring::new(TestMemory::scattered(pages)).expect("the memory is a ring")
+fn ring(pages: usize) -> Ring<HostMemory> {
+    Ring::new(HostMemory::scattered(pages)).expect("the memory is a ring")
 }
 
 /// Every ended request.
-fn taken(ring: &mut Ring<TestMemory>) -> Vec<Completed> {
+fn taken(ring: &mut Ring<HostMemory>) -> Vec<Completed> {
     let mut room = [Completed::default(); 8];
     let (count, _) = ring.take_ended(&mut room);
     room[..count].to_vec()
 }
 
 /// Moves a ring on by `count` descriptors, all done.
-fn advance(ring: &mut Ring<TestMemory>, count: u64) {
+fn advance(ring: &mut Ring<HostMemory>, count: u64) {
     for _ in 0..count {
         let end = ring.built() + 1;
         ring.accept(end, 0, 0, false).expect("room");
@@ -55,7 +55,7 @@ fn the_largest_ring_has_65536_slots() {
 
 #[test]
 fn memory_that_is_no_ring_is_refused_by_name() {
-    let refused = |addresses: &[u64]| Ring::new(TestMemory::at(addresses)).err();
+    let refused = |addresses: &[u64]| Ring::new(HostMemory::at(addresses)).err();
     assert_eq!(refused(&[]), Some(BadMemory::PageCount));
     assert_eq!(refused(&[0x1000, 0x2000, 0x3000]), Some(BadMemory::PageCount));
     assert_eq!(refused(&[0x1000, 0x2001]), Some(BadMemory::PageAddress));
@@ -101,7 +101,7 @@ proptest! {
         wild: u64,
     ) {
         let addresses: Vec<u64> = frames.iter().map(|frame| frame * 4096).collect();
-        let mut ring = Ring::new(TestMemory::at(&addresses)).expect("distinct pages");
+        let mut ring = Ring::new(HostMemory::at(&addresses)).expect("distinct pages");
         advance(&mut ring, start);
         ring.accept(start + in_flight, 0, 0, false).expect("room");
         ring.mark_posted();

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod bench;
 mod cache;
 mod command;
 mod debian;
@@ -23,6 +24,7 @@ mod steps;
 mod suite;
 mod toolchain;
 mod toolchain_debian;
+mod valgrind;
 mod vm;
 mod vm_lab;
 mod workspace;
@@ -42,6 +44,7 @@ const COMMANDS: &[Command] = &[
     requirements::COMMAND,
     events::COMMAND,
     docs::COMMAND,
+    bench::COMMAND,
     vm::COMMAND,
 ];
 

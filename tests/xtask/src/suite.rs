@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use crate::arguments::Arguments;
 use crate::command::{Command, Failure};
-use crate::{docs, drivers, events, requirements, steps, vm};
+use crate::{bench, docs, drivers, events, requirements, steps, vm};
 
 /// The command.
 pub const COMMAND: Command = Command {
     name: "test",
     usage: "",
-    summary: "Run everything: formatting, lints, driver images, all tests, requirements, generated pages.\n\n\
+    summary: "Run everything: formatting, lints, driver images, all tests, requirements, generated pages, cost.\n\n\
               Ends with `N passed, N failed, N skipped`; the exit code is 1 when a test or a step failed.",
     run,
 };
@@ -58,7 +58,7 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let mut failed = Vec::new();
     let mut tests = || test(&mut tally);
     #[expect(clippy::type_complexity, reason = "a table of names and actions, written once")]
-    let steps: [(&str, &mut dyn FnMut() -> Result<(), Failure>); 8] = [
+    let steps: [(&str, &mut dyn FnMut() -> Result<(), Failure>); 9] = [
         ("formatting", &mut || steps::cargo("formatting", &["fmt", "--all", "--check"])),
         ("lints", &mut lint),
         ("driver images", &mut || drivers::build_twice(&[])),
@@ -67,6 +67,7 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
         ("requirements", &mut requirements::check),
         ("events", &mut events::check),
         ("documentation", &mut docs::check_all),
+        ("cost", &mut bench::check),
     ];
     let count = steps.len();
     for (number, (name, step)) in steps.into_iter().enumerate() {

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+mod memory;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,77 +18,11 @@ use netdma_abi::{
 };
 use netdma_core::channel::{Channel, Setup};
 use netdma_core::delivery::{self, Completed, Locked};
-use netdma_core::memory::{self, Page, PageAddress, Request, RingMemory, SLOTS_PER_PAGE, WORDS_PER_PAGE};
+use netdma_core::memory::{Page, slot};
 use netdma_core::provider::{ChannelContext, EntryPoints};
 use netdma_core::transfer::{Capabilities, Run, Runs};
 
-/// Ring pages at bus addresses of the test's choice, and everything else a ring needs.
-pub struct TestMemory {
-    pub pages: Vec<(u64, Arc<Page>)>,
-    pub word: Arc<AtomicU64>,
-    table: Vec<PageAddress>,
-    requests: Vec<Request>,
-    room: Option<Vec<Completed>>,
-}
-
-impl TestMemory {
-    /// Pages at these addresses.
-    pub fn at(addresses: &[u64]) -> Self {
-        let slots = addresses.len() * SLOTS_PER_PAGE;
-        Self {
-            pages: addresses
-                .iter()
-                .map(|address| (*address, Arc::new([const { AtomicU64::new(0) }; WORDS_PER_PAGE])))
-                .collect(),
-            word: Arc::default(),
-            table: vec![PageAddress::default(); addresses.len()],
-            requests: vec![Request::default(); slots],
-            room: Some(vec![Completed::default(); 8]),
-        }
-    }
-
-    /// `count` pages that are neither adjacent nor in order.
-    pub fn scattered(count: usize) -> Self {
-        let odd = 0x9E37_79B1u64;
-        let addresses: Vec<u64> =
-            (0..count as u64).map(|page| 0x1_0000_0000 + (page * odd % 4099) * 0x1000).collect();
-        Self::at(&addresses)
-    }
-}
-
-impl RingMemory for TestMemory {
-    type Room = Vec<Completed>;
-    fn take_room(&mut self) -> Option<Vec<Completed>> {
-        self.room.take()
-    }
-    fn give_room(&mut self, room: Vec<Completed>) {
-        self.room = Some(room);
-    }
-    fn pages(&self) -> usize {
-        self.pages.len()
-    }
-    fn page(&self, index: usize) -> Option<&Page> {
-        self.pages.get(index).map(|(_, page)| &**page)
-    }
-    fn page_address(&self, index: usize) -> Option<u64> {
-        self.pages.get(index).map(|(address, _)| *address)
-    }
-    fn completion_word(&self) -> &AtomicU64 {
-        &self.word
-    }
-    fn page_table(&self) -> &[PageAddress] {
-        &self.table
-    }
-    fn page_table_mut(&mut self) -> &mut [PageAddress] {
-        &mut self.table
-    }
-    fn requests(&self) -> &[Request] {
-        &self.requests
-    }
-    fn requests_mut(&mut self) -> &mut [Request] {
-        &mut self.requests
-    }
-}
+pub use memory::HostMemory;
 
 /// One provider call, as the engine saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +73,7 @@ pub struct Engine {
 const PAGE: u64 = 4096;
 
 impl Engine {
-    pub fn over(memory: &TestMemory, version: Version) -> Self {
+    pub fn over(memory: &HostMemory, version: Version) -> Self {
         Self {
             pages: memory.pages.clone(),
             word: memory.word.clone(),
@@ -162,7 +98,7 @@ impl Engine {
             .find(|(page, _)| *page == address & !(PAGE - 1))
             .unwrap_or_else(|| panic!("the engine was sent to {address:#x}, which is no ring page"));
         assert_eq!(address % 64, 0, "descriptor at {address:#x} is not on a 64-byte boundary");
-        memory::slot(page, (address % PAGE / 64) as usize).expect("a page has 64 slots").words()
+        slot(page, (address % PAGE / 64) as usize).expect("a page has 64 slots").words()
     }
 
     pub fn poke(&self, address: u64, bytes: &[u8]) {
@@ -371,15 +307,15 @@ impl Runs for Pieces {
 
 /// A channel, its engine, and what the client was told.
 pub struct Bench {
-    pub channel: RefCell<Channel<TestMemory>>,
+    pub channel: RefCell<Channel<HostMemory>>,
     pub engine: Engine,
     pub word: Arc<AtomicU64>,
     pub told: RefCell<Vec<Completed>>,
 }
 
 impl Locked for Bench {
-    type Memory = TestMemory;
-    fn with<R>(&self, act: impl FnOnce(&mut Channel<TestMemory>) -> R) -> Option<R> {
+    type Memory = HostMemory;
+    fn with<R>(&self, act: impl FnOnce(&mut Channel<HostMemory>) -> R) -> Option<R> {
         Some(self.with(act))
     }
 }
@@ -406,10 +342,10 @@ pub fn capabilities(version: Version) -> Capabilities {
 
 impl Bench {
     pub fn new(version: Version, pages: usize) -> Self {
-        Self::with_memory(version, TestMemory::scattered(pages))
+        Self::with_memory(version, HostMemory::scattered(pages))
     }
 
-    pub fn with_memory(version: Version, memory: TestMemory) -> Self {
+    pub fn with_memory(version: Version, memory: HostMemory) -> Self {
         let engine = Engine::over(&memory, version);
         let word = memory.word.clone();
         let setup = Setup {
@@ -423,7 +359,7 @@ impl Bench {
     }
 
     /// Under the lock, as it were.
-    pub fn with<R>(&self, act: impl FnOnce(&mut Channel<TestMemory>) -> R) -> R {
+    pub fn with<R>(&self, act: impl FnOnce(&mut Channel<HostMemory>) -> R) -> R {
         act(&mut self.channel.borrow_mut())
     }
 

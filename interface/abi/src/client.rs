@@ -12,7 +12,7 @@
 
 use crate::{
     Context, Descriptor, GroupAffinity, Mdl, NtStatus, PhysicalAddress, UnicodeString,
-    descriptor::{DESTINATION_NO_SNOOP, SERIALIZE_TRANSFER, SOURCE_NO_SNOOP},
+    descriptor::{DESTINATION_DCA_ENABLE, DESTINATION_NO_SNOOP, SERIALIZE_TRANSFER, SOURCE_NO_SNOOP},
 };
 
 /// A registered client (`PVOID` in C): a value, never a pointer.
@@ -189,8 +189,11 @@ assert_layout!(ClientChannelParameters: size 0x30, align 8, {
     provider_id @ 0x2C,
 });
 
-/// Flags a client may set on a submission. Completion flags belong to the interface.
-pub const SUBMIT_FLAGS: u32 = SOURCE_NO_SNOOP | DESTINATION_NO_SNOOP | SERIALIZE_TRANSFER;
+/// Flags a client may set on a submission. Completion flags belong to the interface. Who sets a no-snoop flag has made sure
+/// that caches hold nothing of that side (R164). [`DESTINATION_DCA_ENABLE`] asks that the channel's processor finds the
+/// destination in its cache; it is dropped where the provider has no direct cache access.
+pub const SUBMIT_FLAGS: u32 =
+    SOURCE_NO_SNOOP | DESTINATION_NO_SNOOP | SERIALIZE_TRANSFER | DESTINATION_DCA_ENABLE;
 
 /// Copies that may wait before the interface posts them, when a client never sets the limit: post at once.
 pub const DEFAULT_MAX_PENDING_DESCRIPTORS: u32 = 1;

@@ -12,8 +12,8 @@ use core::sync::atomic::{Ordering, fence};
 use netdma_abi::client::Statistics;
 use netdma_abi::completion::{self, TransferStatus};
 use netdma_abi::descriptor::{
-    DESTINATION_PAGE_BREAK, INTERRUPT_ON_COMPLETION, NULL_TRANSFER, SOURCE_PAGE_BREAK,
-    STATUS_UPDATE_ON_COMPLETION,
+    DCA_CONTEXT_CHANGE, DESTINATION_DCA_ENABLE, DESTINATION_PAGE_BREAK, INTERRUPT_ON_COMPLETION,
+    NULL_TRANSFER, OP_TYPE_CONTEXT_CHANGE, SOURCE_PAGE_BREAK, STATUS_UPDATE_ON_COMPLETION,
 };
 use netdma_abi::status::{
     STATUS_DEVICE_NOT_READY, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_DEVICE_STATE,
@@ -75,6 +75,8 @@ pub struct Setup {
     pub capabilities: Capabilities,
     /// The client only polls.
     pub polled: bool,
+    /// APIC id of the processor whose cache is hinted at, if the provider has direct cache access (C30).
+    pub cache: Option<u8>,
 }
 
 /// What a look at the engine found.
@@ -126,6 +128,10 @@ pub struct Channel<M> {
     ending: Option<NtStatus>,
     /// An append failed: start once the engine is quiet (a start on a busy channel would drop what is in flight).
     restart: bool,
+    /// The engine has to be told whose cache to hint at before a copy asks for hints.
+    context_due: bool,
+    /// The channel is on its way back to its provider: nothing begins on it any more.
+    retired: bool,
     limit: u32,
     waiting_requests: u32,
     /// Requests of the interface itself.
@@ -146,6 +152,8 @@ impl<M: RingMemory> Channel<M> {
             control: None,
             ending: None,
             restart: false,
+            context_due: setup.cache.is_some(),
+            retired: false,
             limit: netdma_abi::client::DEFAULT_MAX_PENDING_DESCRIPTORS,
             waiting_requests: 0,
             silent_requests: 0,
@@ -195,9 +203,15 @@ impl<M: RingMemory> Channel<M> {
         self.ring.into_memory()
     }
 
-    /// Accepts requests again.
+    /// Accepts requests again, unless the channel is retired.
     pub fn open(&mut self) {
-        self.open = true;
+        self.open = !self.retired;
+    }
+
+    /// Refuses further requests for good: what is accepted ends, then the provider gets the channel back.
+    pub fn retire(&mut self) {
+        self.open = false;
+        self.retired = true;
     }
 
     /// Refuses further requests. Those accepted go on.
@@ -322,6 +336,7 @@ impl<M: RingMemory> Channel<M> {
     /// Posts a request that moves nothing and completes after everything before it.
     pub fn null(&mut self, provider: &impl EntryPoints, flags: u32, context: usize) -> Result<u64, NtStatus> {
         let mut once = Some(());
+        let flags = flags & !DESTINATION_DCA_ENABLE;
         self.submit(provider, flags, context, 0, |own| Ok(once.take().map(|()| null_operation(own))))
     }
 
@@ -337,6 +352,7 @@ impl<M: RingMemory> Channel<M> {
             return Err(STATUS_INVALID_PARAMETER);
         }
         let capabilities = self.setup.capabilities;
+        let hints = self.hinted(DESTINATION_DCA_ENABLE);
         let mut bytes = 0u32;
         for number in 0..count {
             let given = descriptor(number).ok_or(STATUS_INVALID_PARAMETER)?;
@@ -351,7 +367,9 @@ impl<M: RingMemory> Channel<M> {
             }
             let given = descriptor(number).ok_or(STATUS_INVALID_PARAMETER)?;
             number = number.wrapping_add(1);
-            list_operation(&given, &capabilities, own).map(Some).ok_or(STATUS_INVALID_PARAMETER)
+            let mut operation = list_operation(&given, &capabilities, own).ok_or(STATUS_INVALID_PARAMETER)?;
+            operation.flags &= !DESTINATION_DCA_ENABLE | hints;
+            Ok(Some(operation))
         })
     }
 
@@ -449,14 +467,14 @@ impl<M: RingMemory> Channel<M> {
                     return;
                 }
             }
-            if attempt == 1 && !provider.reset(self.setup.context).is_some_and(nt_success) {
-                break;
+            if attempt == 1 {
+                if !provider.reset(self.setup.context).is_some_and(nt_success) {
+                    break;
+                }
+                self.withdraw_hints();
             }
         }
-        self.ring.fail(true, STATUS_IO_DEVICE_ERROR);
-        self.waiting_requests = 0;
-        self.restart = false;
-        self.state = ChannelState::Halted;
+        self.end_everything(true, STATUS_IO_DEVICE_ERROR, ChannelState::Halted);
     }
 
     fn call_provider(&mut self, provider: &impl EntryPoints, starting: bool) -> NtStatus {
@@ -598,6 +616,8 @@ impl<M: RingMemory> Channel<M> {
 
     fn end_everything(&mut self, pending: bool, status: NtStatus, state: ChannelState) {
         self.ring.fail(pending, status);
+        // What told the engine its context may be among what has ended.
+        self.context_due = self.setup.cache.is_some();
         if pending {
             self.waiting_requests = 0;
             self.restart = false;
@@ -607,6 +627,9 @@ impl<M: RingMemory> Channel<M> {
 
     /// Posts what a state that has just ended kept back.
     pub fn go_on(&mut self, provider: &impl EntryPoints) {
+        if self.context_due {
+            self.send_context(provider);
+        }
         let kept_back = self.restart || self.waiting_requests >= self.limit;
         if kept_back && self.ring.pending() != 0 {
             self.post(provider);
@@ -678,6 +701,7 @@ impl<M: RingMemory> Channel<M> {
                 self.observe(last.map_or(0, |last| last.0));
                 if self.state.is_running() {
                     self.state = ChannelState::Suspended;
+                    self.context_due = self.setup.cache.is_some();
                 }
                 STATUS_SUCCESS
             }
@@ -726,23 +750,76 @@ impl<M: RingMemory> Channel<M> {
     pub fn lose_context(&mut self) {
         self.state = ChannelState::ContextLost;
         self.restart = false;
+        self.context_due = self.setup.cache.is_some();
     }
 
     /// Starts the channel with one NULL descriptor that no client hears of: after D0 (R221), or because a 1.0 provider
-    /// asked (R282).
+    /// asked (R282). A due change of context goes in the same list (R223).
     pub fn rearm(&mut self, provider: &impl EntryPoints) {
+        if !self.retired && self.build_silent(null_operation) {
+            self.build_context();
+            self.post(provider);
+        }
+    }
+
+    /// Tells the engine whose cache to hint at, as soon as something can be posted (R184, R241, R280). Until then copies
+    /// ask for no hints.
+    #[cold]
+    fn send_context(&mut self, provider: &impl EntryPoints) {
+        let wait = matches!(self.state, ChannelState::Suspended | ChannelState::Stopping);
+        if !self.open || wait || self.control.is_some() {
+            return;
+        }
+        // What waits goes first, in a list of its own: a change of context at the end of a list cannot ask for an interrupt.
+        self.post(provider);
+        if self.ring.pending() == 0 && self.build_context() {
+            self.post(provider);
+        }
+    }
+
+    /// Builds the change of context that is due; `false`: none is, or there is no room.
+    fn build_context(&mut self) -> bool {
+        let Some(target) = self.setup.cache.filter(|_| self.context_due) else { return false };
+        let built = self.build_silent(|_| context_operation(target));
+        self.context_due = !built;
+        built
+    }
+
+    /// Builds a descriptor of the interface itself, given its own address; no client hears of it.
+    fn build_silent(&mut self, operation: impl FnOnce(u64) -> Operation) -> bool {
         let position = self.ring.built();
-        if self.ring.room() != 0
-            && let Some(own) = self.ring.address(position)
-            && self.ring.write(position, &null_operation(own)).is_some()
-        {
-            if self.dialect == Dialect::NullTerminated {
-                self.link_to_next(position);
+        let end = position.wrapping_add(1);
+        let Some(own) = self.ring.address(position).filter(|_| self.ring.has_room()) else { return false };
+        if self.ring.write(position, &operation(own)).is_none() {
+            return false;
+        }
+        if self.dialect == Dialect::NullTerminated {
+            self.link_to_next(position);
+        }
+        let accepted = self.ring.accept(end, 0, 0, true).is_some();
+        self.silent_requests = self.silent_requests.wrapping_add(accepted.into());
+        accepted
+    }
+
+    /// The flags a client's copy may have now: hints only while the engine knows whose cache (C30, Q28).
+    #[must_use]
+    pub fn hinted(&self, flags: u32) -> u32 {
+        let known = self.setup.cache.is_some() && !self.context_due;
+        if known { flags } else { flags & !DESTINATION_DCA_ENABLE }
+    }
+
+    /// The engine was reset with copies waiting to be posted: they go without hints, since its context is gone.
+    fn withdraw_hints(&mut self) {
+        if self.setup.cache.is_none() {
+            return;
+        }
+        self.context_due = true;
+        let mut position = self.ring.posted();
+        while position != self.ring.built() {
+            if let Some(slot) = self.ring.slot(position) {
+                slot.clear_flags(DESTINATION_DCA_ENABLE);
             }
-            if self.ring.accept(position.wrapping_add(1), 0, 0, true).is_some() {
-                self.silent_requests = self.silent_requests.wrapping_add(1);
-                self.post(provider);
-            }
+            position = position.wrapping_add(1);
         }
     }
 
@@ -752,8 +829,11 @@ impl<M: RingMemory> Channel<M> {
             return;
         }
         if self.ring.outstanding() == 0 {
-            self.state = ChannelState::ContextLost;
-            return self.rearm(provider);
+            if !self.retired {
+                self.state = ChannelState::ContextLost;
+                self.rearm(provider);
+            }
+            return;
         }
         let first = self.ring.done();
         let (Some(slot), Some(address)) = (self.ring.slot(first), self.ring.address(first)) else { return };
@@ -784,6 +864,12 @@ fn null_operation(own: u64) -> Operation {
     }
 }
 
+/// A descriptor that moves nothing and names the processor whose cache later copies hint at (C30).
+fn context_operation(target: u8) -> Operation {
+    let flags = OP_TYPE_CONTEXT_CHANGE | DCA_CONTEXT_CHANGE;
+    Operation { size: target.into(), flags, source: 0, destination: 0, next_source: 0, next_destination: 0 }
+}
+
 /// A client's descriptor as we post it, or `None` if it asks for what a client may not ask (client-data-is-untrusted).
 fn list_operation(given: &Descriptor, capabilities: &Capabilities, own: u64) -> Option<Operation> {
     const PAGE: u64 = PAGE_SIZE as u64;
@@ -793,7 +879,7 @@ fn list_operation(given: &Descriptor, capabilities: &Capabilities, own: u64) -> 
         return None;
     }
     if given.control_flags & NULL_TRANSFER != 0 || given.transfer_size == 0 {
-        let flags = given.control_flags & netdma_abi::client::SUBMIT_FLAGS;
+        let flags = given.control_flags & netdma_abi::client::SUBMIT_FLAGS & !DESTINATION_DCA_ENABLE;
         return Some(Operation { flags: flags | NULL_TRANSFER, ..null_operation(own) });
     }
     if given.transfer_size > capabilities.maximum_transfer_size {

@@ -81,6 +81,13 @@ impl Slot<'_> {
         size_and_flags.store(word | u64::from(flags) << 32, Ordering::Relaxed);
     }
 
+    /// Takes control flags from a descriptor that is not posted yet.
+    pub fn clear_flags(self, flags: u32) {
+        let [size_and_flags, ..] = self.0;
+        let word = size_and_flags.load(Ordering::Relaxed);
+        size_and_flags.store(word & !(u64::from(flags) << 32), Ordering::Relaxed);
+    }
+
     /// Writes the link.
     #[inline]
     pub fn link(self, next: u64) {

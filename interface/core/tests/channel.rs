@@ -553,6 +553,7 @@ fn a_polled_channel_asks_for_no_interrupt() {
         context: netdma_core::provider::ChannelContext(0),
         capabilities: support::capabilities(Version::V2_1),
         polled: true,
+        cache: None,
     };
     let mut channel = Channel::new(memory, setup).expect("a ring");
     channel.null(&engine, 0, 0).expect("room");

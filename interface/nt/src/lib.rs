@@ -27,6 +27,7 @@ pub mod mutex;
 pub mod object;
 pub mod page;
 pub mod pci;
+pub mod physical;
 pub mod pool;
 pub mod processor;
 pub mod registry;

@@ -3,15 +3,75 @@
 //! A caller's MDL chain is untrusted data (client-data-is-untrusted): offsets and lengths are summed with care, the walk
 //! is bounded, and a range that the chain does not cover is an error before its first run is handed out.
 
+use core::fmt;
 use core::marker::PhantomData;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::AtomicU8;
 
+use wdk_sys::ntddk::{IoAllocateMdl, IoFreeMdl, MmBuildMdlForNonPagedPool};
 use wdk_sys::{MDL, PFN_NUMBER};
 
+use crate::pool::{Array, Tag};
 use crate::{Result, Status, page};
 
 /// MDLs that one chain may have: a walk ends even if a caller links a chain to itself.
 pub const MAX_MDLS: usize = 4096;
+
+/// Nonpaged memory of ours with the MDL that describes it: what a client of an engine copies between. A device may read and
+/// write it, hence bytes are atomics.
+pub struct Buffer {
+    bytes: Array<AtomicU8>,
+    mdl: NonNull<MDL>,
+}
+
+// SAFETY: the MDL is a description of the bytes that nobody changes after `new`.
+unsafe impl Send for Buffer {}
+// SAFETY: as for `Send`; the bytes are atomics.
+unsafe impl Sync for Buffer {}
+
+impl Buffer {
+    /// Zeroed memory.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER for no bytes, INSUFFICIENT_RESOURCES.
+    pub fn new(tag: Tag, length: u32) -> Result<Self> {
+        if length == 0 {
+            return Err(Status::INVALID_PARAMETER);
+        }
+        let bytes = Array::new(tag, length as usize, |_| AtomicU8::new(0))?;
+        // SAFETY: the memory is alive; no packet is given, and no quota is charged.
+        let mdl = unsafe { IoAllocateMdl(bytes.as_ptr().cast_mut().cast(), length, 0, 0, ptr::null_mut()) };
+        let mdl = NonNull::new(mdl).ok_or(Status::INSUFFICIENT_RESOURCES)?;
+        // SAFETY: the MDL was just made for this memory, which is nonpaged pool.
+        unsafe { MmBuildMdlForNonPagedPool(mdl.as_ptr()) };
+        Ok(Self { bytes, mdl })
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[AtomicU8] {
+        &self.bytes
+    }
+
+    /// What describes them.
+    #[must_use]
+    pub fn chain(&self) -> Chain<'_> {
+        Chain { first: self.mdl, lives: PhantomData }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: the MDL came from IoAllocateMdl and is not used again; the memory it describes goes after it.
+        unsafe { IoFreeMdl(self.mdl.as_ptr()) };
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffer of {} bytes", self.bytes.len())
+    }
+}
 
 /// A chain of MDLs whose pages are locked or nonpaged.
 #[derive(Clone, Copy, Debug)]

@@ -1,14 +1,16 @@
 //! Processors: by system-wide index, as NetDMA counts them, and by group and number, as the kernel does.
 
+use core::arch::x86_64::{__cpuid, __cpuid_count};
 use core::ptr;
 
 use wdk_sys::ntddk::{
     KeGetCurrentProcessorNumberEx, KeGetProcessorIndexFromNumber, KeGetProcessorNumberFromIndex,
-    KeQueryActiveProcessorCountEx, KeQueryGroupAffinity,
+    KeQueryActiveProcessorCountEx, KeQueryGroupAffinity, KeRevertToUserGroupAffinityThread,
+    KeSetSystemGroupAffinityThread,
 };
-use wdk_sys::{ALL_PROCESSOR_GROUPS, KAFFINITY, PROCESSOR_NUMBER, USHORT};
+use wdk_sys::{ALL_PROCESSOR_GROUPS, GROUP_AFFINITY, KAFFINITY, PROCESSOR_NUMBER, USHORT};
 
-use crate::irql::Dispatch;
+use crate::irql::{Dispatch, Passive};
 use crate::{Result, Status};
 
 /// A processor by group and number in the group.
@@ -42,11 +44,41 @@ impl Number {
         (index != u32::MAX).then_some(index)
     }
 
+    /// The processor's APIC id, by which hardware knows it. Asks the processor itself, so the calling thread visits it.
+    #[must_use]
+    pub fn apic_id(self, _irql: &mut Passive) -> u32 {
+        let mut there = GROUP_AFFINITY {
+            Mask: KAFFINITY::from(1_u8).wrapping_shl(self.number.into()),
+            Group: self.group,
+            ..GROUP_AFFINITY::default()
+        };
+        let mut before = GROUP_AFFINITY::default();
+        // SAFETY: both are locals; at PASSIVE_LEVEL the thread is on the processor when the call returns.
+        unsafe { KeSetSystemGroupAffinityThread(&mut there, &mut before) };
+        let id = apic_id_here();
+        // SAFETY: the affinity is what the call before stored.
+        unsafe { KeRevertToUserGroupAffinityThread(&mut before) };
+        id
+    }
+
     /// As the kernel's structures hold it.
     #[must_use]
     pub const fn into_raw(self) -> PROCESSOR_NUMBER {
         PROCESSOR_NUMBER { Group: self.group, Number: self.number, Reserved: 0 }
     }
+}
+
+/// The APIC id of the processor this runs on: 32 bits in EDX of leaf 0BH where that leaf has something to say, which EBX tells,
+/// else 8 bits at the top of leaf 1's EBX (Intel SDM 2A, CPUID; AMD APM 3, appendix E).
+fn apic_id_here() -> u32 {
+    const TOPOLOGY: u32 = 0xB;
+    if __cpuid(0).eax >= TOPOLOGY {
+        let topology = __cpuid_count(TOPOLOGY, 0);
+        if topology.ebx != 0 {
+            return topology.edx;
+        }
+    }
+    __cpuid(1).ebx >> 24
 }
 
 /// System-wide index of the processor this runs on; at DISPATCH_LEVEL it stays that.

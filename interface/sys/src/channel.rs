@@ -11,6 +11,7 @@ use netdma_abi::client::{
     CHANNEL_POLLED, ClientChannelHandle, ClientChannelParameters, DEFAULT_RING_SIZE, MAXIMUM_RING_SIZE,
     MINIMUM_RING_SIZE, Statistics,
 };
+use netdma_abi::provider::CHARACTERISTICS_DCA_SUPPORTED;
 use netdma_abi::status::{
     STATUS_DEVICE_NOT_READY, STATUS_DEVICE_REMOVED, STATUS_INSUFFICIENT_RESOURCES,
     STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_HANDLE, STATUS_INVALID_PARAMETER, STATUS_IO_DEVICE_ERROR,
@@ -29,7 +30,7 @@ use netdma_events::{Event, Hex, Misuse, Status};
 use nt::irql::{self, AtMostDispatch, Dispatch, Passive, UpToDispatch};
 use nt::pool::{Array, Box};
 use nt::spin_lock::SpinLock;
-use nt::thread;
+use nt::{processor, thread};
 
 use crate::client::{self, Present};
 use crate::drain::drain;
@@ -278,6 +279,7 @@ fn allocate_from(
             page_breaks: offer.version >= Version::V2_0,
         },
         polled: parameters.flags & CHANNEL_POLLED != 0,
+        cache: cache_target(offer.flags, asked.cpu_number, irql),
     };
     let teller =
         Teller { context: parameters.channel_context.expose_provenance(), handler: client.completion };
@@ -302,7 +304,20 @@ fn allocate_from(
     slot.provider.store(offer.handle.value(Kind::Provider), Ordering::Release);
     *slot.live.lock(irql) = Some(live);
     slot.phase.store(phase::LIVE, Ordering::Release);
+    if setup.cache.is_some() {
+        slot.visit_from(handle, irql, |channel, provider| channel.go_on(provider));
+    }
     Ok(handle)
+}
+
+/// Whose cache a channel's copies may hint at: its processor's, where the provider has direct cache access and the APIC id
+/// fits the 8 bits that providers know (C30, Q24).
+fn cache_target(provider_flags: u32, cpu_number: u32, irql: &mut Passive) -> Option<u8> {
+    if provider_flags & CHARACTERISTICS_DCA_SUPPORTED == 0 {
+        return None;
+    }
+    let processor = processor::Number::from_index(cpu_number).ok()?;
+    u8::try_from(processor.apic_id(irql)).ok()
 }
 
 fn no_ring(problem: NoRing, provider: Handle) -> NtStatus {
@@ -580,7 +595,7 @@ fn bury(handle: Handle, slot: &Slot) {
 /// goes. Answers how many descriptors had to be cut off.
 fn retire(handle: Handle, slot: &Slot, ending: Ending, irql: &mut Passive) -> u64 {
     let facts = slot.visit_from(handle, irql, |channel, provider| {
-        channel.close();
+        channel.retire();
         (*provider.table, channel.context())
     });
     let Some((entries, context)) = facts else { return 0 };

@@ -101,6 +101,7 @@ impl Client {
                 page_breaks: version >= Version::V2_0,
             },
             polled: false,
+            cache: None,
         };
         let memory = HostMemory::scattered(PAGES).with_room(delivery::ROOM);
         let mut client = Box::new(Self {

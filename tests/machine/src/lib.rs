@@ -8,3 +8,4 @@ pub mod engine;
 pub mod events;
 pub mod lab;
 pub mod pieces;
+pub mod soft;

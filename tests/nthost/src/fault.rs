@@ -167,6 +167,9 @@ impl Kernel {
         if trap.signal == libc::SIGSEGV && !trap.is_fetch() && self.emulate(trap) {
             return;
         }
+        if trap.signal == libc::SIGILL && self.emulate_cpuid(trap) {
+            return;
+        }
         self.diagnose(trap);
     }
 }

@@ -22,6 +22,8 @@ pub struct Options {
     pub cpus: u32,
     /// What decides everything that could go either way.
     pub seed: u64,
+    /// APIC id of the first processor; each of the others has the id of the one before and two.
+    pub first_apic_id: u32,
     /// Bytes of physical memory.
     pub memory: u64,
     /// Whether devices that did not opt out are behind remapping hardware.
@@ -45,6 +47,7 @@ impl Default for Options {
         Self {
             cpus: 2,
             seed: 1,
+            first_apic_id: 0,
             memory: 256 << 20,
             remapping: false,
             time_limit: 600_000_000_000,

@@ -1,5 +1,6 @@
 //! The loader: maps driver images, binds their imports, and knows what every code address belongs to.
 
+mod cpuid;
 pub mod image;
 pub mod pe;
 mod symbols;

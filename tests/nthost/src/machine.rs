@@ -39,6 +39,14 @@ impl Builder {
         self
     }
 
+    /// APIC id of the first processor, as CPUID tells it: 0 unless said otherwise. Each further one has an id two higher, as
+    /// where the second thread of each core is switched off.
+    #[must_use]
+    pub fn first_apic_id(mut self, id: u32) -> Self {
+        self.options.first_apic_id = id;
+        self
+    }
+
     /// Bytes of physical memory; 256 MiB unless said otherwise.
     #[must_use]
     pub fn memory(mut self, bytes: u64) -> Self {

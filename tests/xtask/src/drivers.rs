@@ -18,7 +18,7 @@ use crate::{drivers_inf, steps, workspace};
 pub const COMMAND: Command = Command {
     name: "drivers",
     usage: "[--package NAME]... [--twice]",
-    summary: "Build netdma.sys, ioatdma.sys and netdmatest.sys into target/drivers.\n\n\
+    summary: "Build netdma.sys, ioatdma.sys, netdmatest.sys and the drivers of tests and guides into target/drivers.\n\n\
               With --twice, forgets what was built of our crates, builds again, and fails unless every byte is the same.\n\
               Each with its .pdb and .inf in target/drivers/NAME. The library sources that the compiler lacks are \
               fetched once\ninto the cache folder: $NETDMA_CACHE, else $XDG_CACHE_HOME/netdma, else ~/.cache/netdma.",
@@ -33,11 +33,19 @@ pub const CHECK: Command = Command {
     run: |words| check_only(&packages(words)?),
 };
 
-/// The driver crates, each the name of its image.
+/// The driver crates that are shipped, each the name of its image.
 pub const DRIVERS: [&str; 3] = ["netdma", "ioatdma", "netdmatest"];
 
+/// The driver crates of tests and guides, each the name of its image, with the folder of its INF.
+const TEST_DRIVERS: [(&str, &str); 2] = [("netdmasoft", "tests/provider"), ("netdmacopy", "tests/copy")];
+
 /// The crates that build for Windows only: the drivers and what they share.
-const WINDOWS_CRATES: [&str; 4] = ["nt", "netdma", "ioatdma", "netdmatest"];
+const WINDOWS_CRATES: [&str; 6] = ["nt", "netdma", "ioatdma", "netdmatest", "netdmasoft", "netdmacopy"];
+
+/// Every image with the folder of its INF.
+fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    DRIVERS.iter().map(|name| (*name, "inf")).chain(TEST_DRIVERS)
+}
 
 /// Where the finished images are, one folder each.
 pub fn images() -> PathBuf {
@@ -52,7 +60,7 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     } else {
         build(&only)?
     };
-    for name in DRIVERS.iter().filter(|name| only.is_empty() || only.iter().any(|given| given == *name)) {
+    for (name, _) in all().filter(|(name, _)| only.is_empty() || only.iter().any(|given| given == name)) {
         let image = images().join(name).join(format!("{name}.sys"));
         let size = fs::metadata(&image).map(|data| data.len()).unwrap_or(0);
         println!("{} ({size} bytes)", image.display());
@@ -67,7 +75,7 @@ fn contents() -> Result<Vec<(PathBuf, Vec<u8>)>, Failure> {
         move |error| Failure::usage(format!("{path}: {error}"))
     };
     let mut files = Vec::new();
-    for name in DRIVERS {
+    for (name, _) in all() {
         let folder = images().join(name);
         for entry in fs::read_dir(&folder).map_err(failed(&folder))?.flatten() {
             let bytes = fs::read(entry.path()).map_err(failed(&entry.path()))?;
@@ -79,11 +87,13 @@ fn contents() -> Result<Vec<(PathBuf, Vec<u8>)>, Failure> {
 
 /// Makes cargo build every crate of this workspace anew, not those of others.
 fn forget_our_crates() -> Result<(), Failure> {
-    const OURS: [&str; 10] = [
+    const OURS: [&str; 12] = [
         "ioat-core-",
         "ioat-regs-",
         "ioatdma-",
         "netdma-",
+        "netdmacopy-",
+        "netdmasoft-",
         "netdmatest-",
         "nt-",
         "wdk-alloc-",
@@ -123,20 +133,19 @@ fn packages(words: Vec<OsString>) -> Result<Vec<String>, Failure> {
 /// # Errors
 /// What is needed is missing, or a crate does not compile.
 pub fn build(only: &[String]) -> Result<(), Failure> {
-    let names: Vec<&str> = match only {
-        [] => DRIVERS.to_vec(),
-        _ => only.iter().map(String::as_str).filter(|name| DRIVERS.contains(name)).collect(),
-    };
-    if names.is_empty() {
-        return Err(Failure::usage(format!("nothing to build; images are: {}", DRIVERS.join(", "))));
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|given| given == name);
+    let wanted: Vec<(&str, &str)> = all().filter(|(name, _)| wanted(name)).collect();
+    if wanted.is_empty() {
+        let names: Vec<&str> = all().map(|(name, _)| name).collect();
+        return Err(Failure::usage(format!("nothing to build; images are: {}", names.join(", "))));
     }
     let mut cargo = for_windows("build")?;
-    for name in &names {
+    for (name, _) in &wanted {
         cargo.args(["--package", name]);
     }
     steps::run("driver images", &mut cargo, |_| {})?;
     let built = build_folder().join(TARGET).join("release");
-    for name in names {
+    for (name, inf_folder) in wanted {
         let folder = images().join(name);
         fs::create_dir_all(&folder)
             .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
@@ -146,7 +155,7 @@ pub fn build(only: &[String]) -> Result<(), Failure> {
                 .map_err(|error| Failure::usage(format!("{}: {error}", source.display())))?;
             write_if_changed(&folder.join(format!("{name}.{to}")), &bytes)?;
         }
-        let inx = workspace::root().join("inf").join(format!("{name}.inx"));
+        let inx = workspace::root().join(inf_folder).join(format!("{name}.inx"));
         let inf = drivers_inf::stamped(&inx)?;
         write_if_changed(&folder.join(format!("{name}.inf")), inf.as_bytes())?;
     }

@@ -353,6 +353,7 @@ impl Bench {
             context: ChannelContext(0xC0FFEE),
             capabilities: capabilities(version),
             polled: false,
+            cache: None,
         };
         let channel = Channel::new(memory, setup).expect("the memory is a ring");
         Self { channel: RefCell::new(channel), engine, word, told: RefCell::default() }

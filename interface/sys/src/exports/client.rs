@@ -300,6 +300,7 @@ pub unsafe extern "system" fn NetDmaChainCopyPhysicalToVirtual(
     // SAFETY: the caller says that the location may be written.
     unsafe {
         submit(channel, Export::ChainCopyPhysicalToVirtual, cookie, |channel, provider| {
+            let flags = channel.hinted(flags);
             channel.copy(provider, to, from, length, flags, context)
         })
     }

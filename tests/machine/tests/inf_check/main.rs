@@ -12,8 +12,8 @@ mod second;
 use nthost::inf::Inf;
 use rules::{RULES, Rule};
 
-/// The templates.
-const NAMES: [&str; 3] = ["netdma", "ioatdma", "netdmatest"];
+/// The templates: three that are shipped, two of tests and guides.
+const NAMES: [&str; 5] = ["netdma", "ioatdma", "netdmatest", "netdmasoft", "netdmacopy"];
 
 /// The text of a template.
 fn text(name: &str) -> String {
@@ -21,7 +21,12 @@ fn text(name: &str) -> String {
 }
 
 fn path(name: &str) -> String {
-    format!("{}/../../inf/{name}.inx", env!("CARGO_MANIFEST_DIR"))
+    let folder = match name {
+        "netdmasoft" => "tests/provider",
+        "netdmacopy" => "tests/copy",
+        _ => "inf",
+    };
+    format!("{}/../../{folder}/{name}.inx", env!("CARGO_MANIFEST_DIR"))
 }
 
 fn parse(name: &str, text: &str) -> Inf {

@@ -10,13 +10,13 @@ use netdma_abi::Version;
 use netdma_abi::client::Statistics;
 use netdma_abi::completion::{TransferStatus, address, word};
 use netdma_abi::descriptor::{
-    DESTINATION_PAGE_BREAK, INTERRUPT_ON_COMPLETION, NULL_TRANSFER, SOURCE_PAGE_BREAK,
-    STATUS_UPDATE_ON_COMPLETION,
+    DESTINATION_DCA_ENABLE, DESTINATION_PAGE_BREAK, INTERRUPT_ON_COMPLETION, NULL_TRANSFER,
+    OP_TYPE_CONTEXT_CHANGE, OP_TYPE_MASK, SOURCE_PAGE_BREAK, STATUS_UPDATE_ON_COMPLETION,
 };
 use nthost::memory::dma::{DmaDomain, Remapping};
 use nthost::memory::pool::PoolRequest;
 use nthost::pnp::Report;
-use nthost::{Kernel, Machine};
+use nthost::{Builder, Kernel, Machine};
 
 pub const PASSIVE: u8 = 0;
 pub const DISPATCH: u8 = 2;
@@ -78,6 +78,10 @@ pub struct Channel {
     pub started: bool,
     pub suspended: bool,
     pub interrupts: u64,
+    /// Whose cache it would hint at: what the last change of context said.
+    pub cache: Option<u8>,
+    /// Where it would have hinted at: first destination byte and the processor's APIC id.
+    pub hints: Vec<(u64, Option<u8>)>,
     /// The eight words of each descriptor run.
     pub ran: Vec<[u64; 8]>,
 }
@@ -369,7 +373,8 @@ fn step_channel(k: &Kernel, channel: u64) -> bool {
     };
     let words = descriptor(k, domain, address);
     let (size, flags) = (words[0] & 0xFFFF_FFFF, (words[0] >> 32) as u32);
-    if flags & NULL_TRANSFER == 0 {
+    let context_change = flags & OP_TYPE_MASK == OP_TYPE_CONTEXT_CHANGE;
+    if flags & NULL_TRANSFER == 0 && !context_change {
         let mut data = Vec::new();
         for (at, length) in side(words[1], words[4], flags & SOURCE_PAGE_BREAK != 0, size) {
             let mut part = vec![0; length as usize];
@@ -389,7 +394,14 @@ fn step_channel(k: &Kernel, channel: u64) -> bool {
         state.last = address;
         state.next = words[3];
         state.remaining = state.remaining.wrapping_sub(1);
-        state.interrupts += u64::from(flags & INTERRUPT_ON_COMPLETION);
+        if context_change {
+            state.cache = Some(size as u8);
+        } else {
+            state.interrupts += u64::from(flags & INTERRUPT_ON_COMPLETION);
+            if flags & DESTINATION_DCA_ENABLE != 0 {
+                state.hints.push((words[2], state.cache));
+            }
+        }
         (if counted { state.remaining != 0 } else { state.next != 0 }, state.asked.word_physical)
     });
     if flags & STATUS_UPDATE_ON_COMPLETION != 0 {
@@ -441,15 +453,18 @@ pub fn with_bench(version: Version, work: impl FnOnce(&Bench<'_>)) {
 
 /// The same; `remapped`: the engine's DMA is remapped.
 pub fn with_machine(version: Version, remapped: bool, work: impl FnOnce(&Bench<'_>)) {
+    on_machine(version, remapped, machine().remapping(remapped), work);
+}
+
+/// A machine of two processors that tests change as they need.
+pub fn machine() -> Builder {
+    Machine::builder().cpus(2).seed(1).memory(64 << 20).host_code(true)
+}
+
+/// As [`with_bench`] on another machine.
+pub fn on_machine(version: Version, remapped: bool, machine: Builder, work: impl FnOnce(&Bench<'_>)) {
     WORLD.set(World { version: version.0, ..World::default() });
-    let mut machine = Machine::builder()
-        .cpus(2)
-        .seed(1)
-        .memory(64 << 20)
-        .remapping(remapped)
-        .host_code(true)
-        .build()
-        .expect("a machine");
+    let mut machine = machine.build().expect("a machine");
     let package = lab::source("netdma").unwrap_or_else(|failure| panic!("{failure}"));
     let ran = machine.run(|k| {
         k.install_package(&package).unwrap_or_else(|error| panic!("netdma: {error}"));

@@ -371,7 +371,6 @@ fn a_list_that_asks_for_what_a_client_may_not_ask_is_refused_whole() {
         for bad in [
             [8 | flag(INTERRUPT_ON_COMPLETION), 0x1000, 0x2000, 0],
             [8 | flag(STATUS_UPDATE_ON_COMPLETION), 0x1000, 0x2000, 0],
-            [8 | flag(DESTINATION_DCA_ENABLE), 0x1000, 0x2000, 0],
             [8 | flag(OP_TYPE_CONTEXT_CHANGE), 0x1000, 0x2000, 0],
             [8 | flag(0x100), 0x1000, 0x2000, 0],
             [(1 << 20) + 1, 0x1000, 0x200_0000, 0],

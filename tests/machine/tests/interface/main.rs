@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod cache;
 mod calls;
 mod channels;
 mod clients;

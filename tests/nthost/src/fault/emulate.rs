@@ -80,6 +80,30 @@ impl Kernel {
         }
     }
 
+    /// CPUID (Intel SDM 2A) as far as the machine's processors have something to say: who they are, in leaves 0, 1 and 0BH.
+    /// Everything else is zero. See `loader::cpuid` for how it comes here.
+    pub(super) fn emulate_cpuid(&self, trap: &mut Trap<'_>) -> bool {
+        const LENGTH: u64 = 2;
+        // Their numbers in encodings.
+        let [rax, rcx, rdx, rbx] = [0, 1, 2, 3];
+        if !self.images().iter().any(|image| image.is_cpuid(trap.rip())) {
+            return false;
+        }
+        let id = self.options.first_apic_id + 2 * self.cpu_number();
+        let text = |four: &[u8; 4]| u32::from_le_bytes(*four);
+        let [eax, ebx, ecx, edx] = match trap.get(rax) as u32 {
+            0 => [0xB, text(b"Host"), text(b"chin"), text(b"edMa")],
+            1 => [0, id << 24, 0, 0],
+            0xB => [0, 1, trap.get(rcx) as u32 & 0xFF, id],
+            _ => [0; 4],
+        };
+        for (register, value) in [(rax, eax), (rbx, ebx), (rcx, ecx), (rdx, edx)] {
+            trap.set(register, value.into());
+        }
+        trap.set_rip(trap.rip() + LENGTH);
+        true
+    }
+
     fn emulate_access(&self, trap: &mut Trap<'_>, instruction: &Instruction) -> bool {
         let Some(operand) = (0..instruction.op_count()).find(|&op| instruction.op_kind(op) == OpKind::Memory)
         else {

@@ -37,6 +37,8 @@ pub struct Image {
     /// Its exported functions.
     pub exports: BTreeMap<String, u64>,
     code: Vec<std::ops::Range<u64>>,
+    /// Where its CPUID instructions were.
+    cpuid: Vec<u64>,
     pub(super) function_table: Option<(usize, usize)>,
     /// The image as it was before it ran: what stack walks read.
     pub(super) headers_and_tables: Vec<u8>,
@@ -60,6 +62,11 @@ impl Image {
     #[must_use]
     pub fn is_code(&self, address: u64) -> bool {
         self.code.iter().any(|range| range.contains(&address))
+    }
+
+    /// Whether the driver has a CPUID instruction at `address`.
+    pub(crate) fn is_cpuid(&self, address: u64) -> bool {
+        self.cpuid.contains(&address)
     }
 
     /// How often it was loaded and not unloaded.
@@ -255,6 +262,7 @@ impl Kernel {
                 return Err(malformed(reason));
             }
         };
+        let cpuid = super::cpuid::replace(&mut bytes, pe.function_table());
         self.write_bytes(base, &bytes);
         if self.protect_image(base, &pe).is_err() {
             self.memory.destroy(base, 0);
@@ -277,6 +285,7 @@ impl Kernel {
             entry_point: base + u64::from(pe.entry_point),
             exports: exports.into_iter().map(|(name, offset)| (name, base + u64::from(offset))).collect(),
             code: code.collect(),
+            cpuid: cpuid.into_iter().map(|offset| base + u64::from(offset)).collect(),
             function_table: pe.function_table(),
             headers_and_tables: bytes,
             imports: imports.clone(),

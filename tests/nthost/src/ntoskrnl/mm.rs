@@ -4,7 +4,7 @@ use crate::export::{ANY, DISPATCH, PASSIVE};
 use crate::kernel::Kernel;
 use crate::memory::Create;
 use crate::memory::physical::{PAGE, Placement};
-use crate::memory::space::Kind;
+use crate::memory::space::{Access, Kind, Region};
 use crate::stop::{Fault, bugcheck};
 
 /// Page protections that MmMapIoSpaceEx takes (Learn): exactly one of these, with PAGE_NOCACHE or PAGE_WRITECOMBINE.
@@ -18,16 +18,46 @@ fn map(k: &Kernel, physical: u64, length: u64) -> u64 {
         return 0;
     }
     if k.mmio_target(physical).is_none() {
+        if let Some(address) = map_memory(k, physical, length) {
+            return address;
+        }
         k.stop(
             Fault::new("MapRegisters", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
                 .text(format!(
-                    "physical address {physical:#x} is mapped as device registers; no device answers there"
+                    "physical address {physical:#x} is mapped; neither does a device answer there, nor is it memory of anybody"
                 ))
                 .parameter(physical, "the physical address")
                 .parameter(length, "the length"),
         );
     }
     k.map_io_space(physical, length).unwrap_or(0)
+}
+
+/// Maps memory that is in use a second time, as Windows lets a driver do that stands in for a device (Learn, MmMapIoSpaceEx:
+/// not for page tables; the caching must be that of the other mapping).
+fn map_memory(k: &Kernel, physical: u64, length: u64) -> Option<u64> {
+    let first = physical - physical % PAGE;
+    let pages = pages_of(physical, length);
+    let frames: Option<Vec<_>> = (0..pages)
+        .map(|page| {
+            let frame = k.memory.physical.frame(first + page * PAGE)?;
+            k.memory.physical.is_used(frame).then_some(frame)
+        })
+        .collect();
+    let frames = frames?;
+    let start = k.memory.space.reserve(pages)?;
+    k.memory.space.map(k.memory.physical.file(), start, &frames, Access::ReadWrite).ok()?;
+    let used = start + physical % PAGE;
+    k.memory.space.insert(Region {
+        start,
+        pages,
+        used: (used, used + length),
+        frames,
+        kind: Kind::Mapping,
+        made_by: k.caller_address(),
+        freed_by: None,
+    });
+    Some(used)
 }
 
 fn contiguous(k: &Kernel, size: u64, highest: u64) -> u64 {
@@ -55,7 +85,7 @@ fn free_contiguous(k: &Kernel, address: u64) {
 crate::export::exports! {
     module "ntoskrnl.exe";
 
-    /// Maps device registers.
+    /// Maps device registers, or memory that is in use.
     fn MmMapIoSpaceEx(k; physical: u64, length: u64, protection: u32) -> u64 [DISPATCH, "Learn, MmMapIoSpaceEx"] {
         let access = protection & (READ_ONLY | READ_WRITE);
         let cache = protection & (NO_CACHE | WRITE_COMBINE);
@@ -77,7 +107,7 @@ crate::export::exports! {
         let by = k.caller_address();
         let start = k.memory.space.with_region(address, |region| {
             let whole = region.used == (address, address + length) && region.freed_by.is_none();
-            (whole && matches!(region.kind, Kind::Mmio(_))).then_some(region.start)
+            (whole && matches!(region.kind, Kind::Mmio(_) | Kind::Mapping)).then_some(region.start)
         });
         let Some(Some(start)) = start else {
             k.stop(Fault::new("MapRegisters", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)

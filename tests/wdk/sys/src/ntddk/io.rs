@@ -3,6 +3,9 @@
 use crate::types::*;
 
 imports! {
+    fn IoAllocateMdl(
+        VirtualAddress: PVOID, Length: ULONG, SecondaryBuffer: BOOLEAN, ChargeQuota: BOOLEAN, Irp: PIRP) -> PMDL;
+    fn IoFreeMdl(Mdl: PMDL);
     fn IoGetDmaAdapter(
         PhysicalDeviceObject: PDEVICE_OBJECT, DeviceDescription: *mut _DEVICE_DESCRIPTION,
         NumberOfMapRegisters: PULONG) -> *mut _DMA_ADAPTER;

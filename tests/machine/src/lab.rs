@@ -38,6 +38,8 @@ pub struct Setup {
     pub remapping: bool,
     /// One engine function per entry.
     pub engines: Vec<ioat_model::Options>,
+    /// The command that runs the same again, where it is no test's.
+    pub replay: Option<String>,
 }
 
 impl Setup {
@@ -50,7 +52,7 @@ impl Setup {
         let engines = (0..engines)
             .map(|number| ioat_model::Options::function_of(vendor, device, number as u8))
             .collect::<Result<_, BadOptions>>()?;
-        Ok(Self { cpus: 2, seed: 1, memory: 256 << 20, remapping: false, engines })
+        Ok(Self { cpus: 2, seed: 1, memory: 256 << 20, remapping: false, engines, replay: None })
     }
 
     /// The first engine misbehaves as `plan` says.
@@ -72,6 +74,7 @@ impl Setup {
             .seed(self.seed)
             .memory(self.memory)
             .remapping(self.remapping)
+            .replay(self.replay.clone().unwrap_or_default())
             .build()
             .map_err(|error| Failure::Other(format!("the machine cannot be built: {error}")))?;
         let mut lab = Lab { machine, engines: Vec::new() };

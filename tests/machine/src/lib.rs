@@ -7,5 +7,6 @@ pub mod demo;
 pub mod engine;
 pub mod events;
 pub mod lab;
+pub mod life;
 pub mod pieces;
 pub mod soft;

@@ -126,7 +126,7 @@ fn stop_and_start_can_be_repeated_between_register_and_deregister() -> Result<()
 
 #[test]
 fn surprise_removal_ends_work_under_way_and_leaves_nothing_behind() -> Result<(), Failure> {
-    for seed in 0..8 {
+    for seed in nthost::replay::seeds(0..=7) {
         let mut setup = Setup::new(1)?;
         setup.seed = seed;
         let mut lab = setup.boot()?;

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
 
 use crate::call::{CallFrame, CallKind};
 use crate::cpu::irql;
@@ -142,6 +143,7 @@ pub(crate) fn enter<R>(export: &'static Export, switches: bool, body: impl FnOnc
     let run = AssertUnwindSafe(|| {
         k.check_call(export, &thread, &frame);
         if switches {
+            k.calls.fetch_add(1, Ordering::Relaxed);
             k.record_from(
                 export.name.into(),
                 0,

@@ -46,9 +46,9 @@ pub(crate) fn assert_none_open() {
     assert_eq!(OPEN.get(), 0, "a switch point inside Guarded::with");
 }
 
-/// Forgets what an abandoned fiber had open.
-pub(crate) fn forget_open() {
-    OPEN.set(0);
+/// Forgets what an abandoned fiber had open, and says whether there was anything: it stays locked for ever.
+pub(crate) fn forget_open() -> bool {
+    OPEN.replace(0) > 0
 }
 
 struct Open;

@@ -40,6 +40,8 @@ pub struct Options {
     pub host_code: bool,
     /// Switch points one host operation may take.
     pub step_limit: u64,
+    /// The command that runs the same history again.
+    pub replay: String,
 }
 
 impl Default for Options {
@@ -56,6 +58,7 @@ impl Default for Options {
             single_step: false,
             host_code: false,
             step_limit: 2_000_000_000,
+            replay: String::new(),
         }
     }
 }
@@ -65,6 +68,8 @@ impl Default for Options {
 pub struct Kernel {
     pub(crate) options: Options,
     now: AtomicU64,
+    /// Calls from driver code that were switch points.
+    pub(crate) calls: AtomicU64,
     random: Guarded<Random>,
     trace: Guarded<Trace>,
     pub(crate) stopped: Guarded<Option<Box<Stop>>>,
@@ -88,6 +93,7 @@ impl Kernel {
         let memory = Memory::new(options.memory, options.seed, options.remapping)?;
         let kernel = Box::new(Self {
             now: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
             random: Guarded::new(Random::new(options.seed)),
             trace: Guarded::new(Trace::new()),
             stopped: Guarded::new(None),

@@ -25,6 +25,7 @@ pub mod pci;
 pub mod pnp;
 pub mod random;
 pub mod registry;
+pub mod replay;
 mod report;
 pub mod stop;
 pub mod trace;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 use crate::cpu::Outcome;
 use crate::cpu::strategy::{History, Strategy};
@@ -92,12 +93,23 @@ impl Builder {
         self
     }
 
+    /// The command that runs the same history again, for stops to show. Without it a stop names the test that made
+    /// the machine; see [`crate::replay`].
+    #[must_use]
+    pub fn replay(mut self, command: impl Into<String>) -> Self {
+        self.options.replay = command.into();
+        self
+    }
+
     /// Powers the machine on.
     ///
     /// # Errors
     /// When the host gives no memory or address space.
-    pub fn build(self) -> io::Result<Machine> {
+    pub fn build(mut self) -> io::Result<Machine> {
         crate::fault::install()?;
+        if self.options.replay.is_empty() {
+            self.options.replay = crate::replay::command(self.options.seed);
+        }
         Ok(Machine { kernel: Kernel::new(self.options)? })
     }
 }
@@ -213,6 +225,12 @@ impl Machine {
     #[must_use]
     pub fn trace_length(&self) -> u64 {
         self.kernel.trace_length()
+    }
+
+    /// Calls of kernel functions by drivers so far, without those that only touch their arguments.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.kernel.calls.load(Ordering::Relaxed)
     }
 
     /// Virtual time since power-on in nanoseconds.

@@ -6,6 +6,7 @@ pub mod mdl;
 pub mod mmio;
 pub mod physical;
 pub mod pool;
+pub mod scarcity;
 pub mod space;
 pub mod user;
 
@@ -24,6 +25,7 @@ pub struct Memory {
     pub(crate) dma: Guarded<dma::Dma>,
     pub(crate) mmio: Guarded<mmio::Windows>,
     pub(crate) mdls: Guarded<mdl::Mdls>,
+    scarcity: Guarded<scarcity::Scarcity>,
     pub(crate) remapping: bool,
 }
 
@@ -35,6 +37,7 @@ impl Memory {
             dma: Guarded::new(dma::Dma::default()),
             mmio: Guarded::new(mmio::Windows::default()),
             mdls: Guarded::new(mdl::Mdls::default()),
+            scarcity: Guarded::default(),
             remapping,
         })
     }

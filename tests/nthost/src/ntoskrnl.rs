@@ -22,7 +22,7 @@ mod time;
 pub(crate) mod work;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::export::Export;
 use crate::guarded::Guarded;
@@ -47,6 +47,8 @@ pub(crate) struct Services {
     pub(crate) adapters: Guarded<dma::Adapters>,
     pub(crate) session: Guarded<etw::Session>,
     pub(crate) crash_dump: Guarded<crash_dump::Callbacks>,
+    /// The bug check routines run.
+    pub(crate) crashing: AtomicBool,
     /// What drivers printed.
     pub(crate) messages: Guarded<Vec<String>>,
 }

@@ -62,6 +62,8 @@ struct Devnode {
     requirements: Vec<Vec<Requirement>>,
     /// The arbiter has nothing for it.
     starved: bool,
+    /// Power packets under way in its stack: it is not torn down before they are done.
+    power_packets: u32,
 }
 
 /// Where a device is in its life.
@@ -156,6 +158,15 @@ pub struct DeviceReport {
     pub messages: usize,
     /// Its register traffic.
     pub traffic: Option<crate::pci::Traffic>,
+}
+
+/// What a stack is asked before it happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Query {
+    /// Whether the device may be stopped.
+    Stop,
+    /// Whether it may be removed.
+    Remove,
 }
 
 /// Why a device was not removed.
@@ -313,6 +324,7 @@ impl Kernel {
             assignment: None,
             requirements: Vec::new(),
             starved: false,
+            power_packets: 0,
         };
         self.pnp.nodes.with(|nodes| {
             nodes.push(node);

@@ -21,11 +21,20 @@ impl Kernel {
 
     /// Stops the machine because of the instruction with these registers.
     pub(crate) fn stop_at(&self, fault: Fault, registers: Option<Registers>) -> ! {
-        guarded::forget_open();
-        let stop = self.describe(fault, registers);
-        self.stopped.with(|stopped| {
-            stopped.get_or_insert(stop);
-        });
+        // State that was being changed stays locked: then no routine can run any more.
+        let consistent = !guarded::forget_open();
+        if self.stopped.with(|stopped| stopped.is_none()) {
+            let stop = self.describe(fault, registers);
+            self.stopped.with(|stopped| *stopped = Some(stop));
+            if consistent {
+                self.call_bug_check_routines();
+            }
+        }
+        self.halt();
+    }
+
+    /// Leaves the current fiber for ever.
+    pub(crate) fn halt(&self) -> ! {
         let thread = self.current_thread();
         loop {
             thread.suspend(Yield::Stopped);
@@ -40,17 +49,20 @@ impl Kernel {
             rule,
             code: check.code,
             name: check.name,
+            meaning: check.meaning,
             text,
             parameters,
             irql: self.irql(),
             cpu: self.cpu_number(),
             thread: format!("{} ({})", thread.id.0, thread.name),
             stack: self.stack(registers),
-            locks: self.held_locks(),
+            locks: self.held_spin_locks().into_iter().chain(self.held_waiting_locks()).collect(),
             threads: self.thread_states(),
             events: self.told_events(),
             time: self.now(),
             seed: self.seed(),
+            replay: self.options.replay.clone(),
+            dump: Vec::new(),
         })
     }
 
@@ -102,9 +114,12 @@ impl Kernel {
         Frame { address, symbol, line }
     }
 
-    /// The function an address lies in, `image!function+0x12`.
+    /// The function an address lies in, `image!function+0x12 [file:line]`.
     #[must_use]
     pub fn symbol(&self, address: u64) -> String {
+        if !self.memory.space.contains(address) {
+            return "the host program".to_owned();
+        }
         let (symbol, line) = self.loader.resolve(address, address);
         line.map_or_else(|| symbol.clone(), |line| format!("{symbol} [{line}]"))
     }

@@ -5,6 +5,7 @@ mod support;
 use std::path::Path;
 
 use nthost::cpu::strategy::{History, Strategy};
+use nthost::replay::seeds;
 use nthost::{Builder, Kernel, Machine};
 use support::{Code, Folder, Image};
 
@@ -68,7 +69,7 @@ fn a_planted_race_is_found_within_1000_seeds_and_replays_every_time() {
 #[test]
 fn the_twin_without_the_race_passes_under_every_strategy() {
     for strategy in strategies() {
-        for seed in 0..100 {
+        for seed in seeds(0..=99) {
             let (counted, ..) = count(Twin::Locked, builder(seed).strategy(strategy.clone()));
             assert_eq!(counted, 6, "seed {seed}, {strategy:?}");
         }
@@ -78,7 +79,7 @@ fn the_twin_without_the_race_passes_under_every_strategy() {
 #[test]
 fn the_same_seed_gives_the_same_history_under_every_strategy() {
     for strategy in strategies() {
-        for seed in 0..20 {
+        for seed in seeds(0..=19) {
             let run = || count(Twin::Racy, builder(seed).strategy(strategy.clone()));
             assert_eq!(run(), run(), "seed {seed}, {strategy:?}");
         }
@@ -120,7 +121,7 @@ fn single_step_finds_a_race_that_no_kernel_call_separates() {
     let racy = || Code::default().raw(&[0x8B, 0x01, 0xFF, 0xC0, 0x89, 0x01]).ret();
     // lock inc dword [rcx]
     let atomic = || Code::default().raw(&[0xF0, 0xFF, 0x01]).ret();
-    for seed in 0..20 {
+    for seed in seeds(0..=19) {
         assert_eq!(count_in_image(racy(), builder(seed)), 20, "no switch point inside: seed {seed}");
         assert_eq!(count_in_image(atomic(), builder(seed).single_step(true)), 20, "seed {seed}");
     }

@@ -258,7 +258,7 @@ fn a_stop_prints_rule_code_processor_thread_seed_and_events() {
         "cpu 0 at IRQL 2",
         "(host)",
         "seed 1",
-        "spin locks held",
+        "locks held",
         "last events",
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");

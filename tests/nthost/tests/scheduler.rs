@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use nthost::replay::seeds;
 use nthost::{Kernel, Machine};
 
 fn machine(seed: u64) -> Machine {
@@ -77,7 +78,7 @@ fn a_targeted_dpc_runs_on_its_processor_at_dispatch_level() {
     extern "win64" fn routine(_dpc: u64, context: u64, first: u64, _second: u64) {
         RAN.set(Kernel::with_current(|k| (k.cpu_number(), k.irql(), context, first)));
     }
-    for seed in 0..20 {
+    for seed in seeds(0..=19) {
         for target in 0..2 {
             let mut machine = machine(seed);
             machine
@@ -177,7 +178,7 @@ fn history(seed: u64) -> (u64, u64, Vec<u32>) {
 
 #[test]
 fn the_same_seed_gives_the_same_history_for_100_seeds() {
-    for seed in 0..100 {
+    for seed in seeds(0..=99) {
         assert_eq!(history(seed), history(seed), "seed {seed}");
     }
 }

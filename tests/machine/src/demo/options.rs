@@ -29,6 +29,32 @@ pub struct Options {
     pub inputs: Vec<PathBuf>,
 }
 
+impl Options {
+    /// The command that runs the same again.
+    pub fn command(&self) -> String {
+        let Self { seed, cpus, engines, faults, quiet: _, inputs } = self;
+        let mut command = format!("cargo xtask demo --seed {seed} --cpus {cpus} --engines {engines}");
+        for fault in &faults.faults {
+            command.push_str(&format!(" --fault {}", quoted(&fault.to_string())));
+        }
+        for (number, input) in inputs.iter().enumerate() {
+            command.push_str(if number == 0 { " -- " } else { " " });
+            command.push_str(&quoted(&input.display().to_string()));
+        }
+        command
+    }
+}
+
+/// `text` as one word of a shell.
+fn quoted(text: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./+,=:@%".contains(letter);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// What a command line asks for.
 #[derive(Debug, PartialEq)]
 pub enum Request {
@@ -129,6 +155,24 @@ mod tests {
         let options = run(&["a", "--seed", "7", "--cpus=4", "--engines", "1", "--quiet", "--", "--seed"]);
         assert_eq!((options.seed, options.cpus, options.engines, options.quiet), (7, 4, 1, true));
         assert_eq!(options.inputs, [PathBuf::from("a"), PathBuf::from("--seed")]);
+    }
+
+    #[test]
+    fn the_command_of_a_run_asks_for_the_same_run() {
+        let words = ["--seed=9", "--cpus", "3", "--fault", "halt:write-data@9", "--", "it's", "b/c.txt"];
+        let options = run(&words);
+        let command = options.command();
+        assert_eq!(
+            command,
+            r"cargo xtask demo --seed 9 --cpus 3 --engines 2 --fault 'halt descriptor=9 error=write-data' -- 'it'\''s' b/c.txt"
+        );
+        // A shell's view of it, by the shell.
+        let shell = std::process::Command::new("sh")
+            .args(["-c", &format!("printf '%s\\n' {}", command.trim_start_matches("cargo xtask demo "))])
+            .output()
+            .expect("a shell");
+        let words = String::from_utf8(shell.stdout).expect("words");
+        assert_eq!(run(&words.lines().collect::<Vec<_>>()), options);
     }
 
     #[test]

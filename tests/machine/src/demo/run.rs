@@ -50,6 +50,7 @@ pub fn run(options: &Options, files: &[Input], progress: &mut dyn Progress) -> R
         Setup::new(options.engines).map_err(|failure| failure.to_string())?.faults(options.faults.clone());
     setup.cpus = options.cpus as u32;
     setup.seed = options.seed;
+    setup.replay = Some(options.command());
 
     progress.stage("powering on");
     let mut lab = setup.power_on().map_err(|failure| failure.to_string())?;

@@ -11,7 +11,7 @@ use crate::bench::*;
 
 /// Calls of one run, and runs; a longer run is asked for by the environment variable `NETDMA_CALLS`.
 const CALLS: u32 = 2_000;
-const SEEDS: u64 = 10;
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=10;
 
 /// A small generator: the run is repeated by its seed.
 struct Random(u64);
@@ -197,9 +197,9 @@ fn settle(b: &Bench<'_>, channels: &mut BTreeMap<u64, Believed>) {
 #[test]
 fn random_client_calls_end_well() {
     let calls = std::env::var("NETDMA_CALLS").ok().and_then(|text| text.parse().ok()).unwrap_or(CALLS);
-    for seed in 1..=SEEDS {
+    for seed in nthost::replay::seeds(SEEDS) {
         let version = [Version::V2_1, Version::V1_0, Version::V2_0, Version::V1_1][seed as usize % 4];
-        with_bench(version, |b| {
+        on_machine(version, false, machine().seed(seed), |b| {
             one_run(b, seed, calls);
             proves!(image: R209, R263, R276; assert!(b.told().is_empty(), "told twice"));
         });

@@ -20,6 +20,9 @@ impl Kernel {
     /// below DISPATCH_LEVEL.
     pub fn switch_point(&self) {
         guarded::assert_none_open();
+        if self.is_crashing() {
+            return;
+        }
         self.pass_time(STEP + self.choose(STEP_SPREAD));
         self.deliver();
         let (cpu, preemptible) = (self.cpu_number(), self.irql() < DISPATCH);
@@ -38,6 +41,10 @@ impl Kernel {
     }
 
     fn yield_cpu(&self) {
+        if self.is_crashing() {
+            // A bug check routine waits for another processor, which stands still.
+            self.halt();
+        }
         self.current_thread().suspend(Yield::GiveWay);
         self.deliver();
     }

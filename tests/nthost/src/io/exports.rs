@@ -32,6 +32,9 @@ exports! {
     fn IoCreateDevice(k; driver: u64, extension: u32, name: u64, kind: u32, characteristics: u32, exclusive: u8, result: u64)
         -> i32 [APC, "Learn, IoCreateDevice: <= APC_LEVEL"]
     {
+        if k.allocation_fails() {
+            return status::INSUFFICIENT_RESOURCES;
+        }
         let name = k.unicode_string(name);
         let name = (!name.is_empty()).then_some(name);
         match k.create_device(driver, extension, name.as_deref(), kind, characteristics) {
@@ -95,6 +98,9 @@ exports! {
     fn IoRegisterDeviceInterface(k; pdo: u64, class: u64, reference: u64, link: u64) -> i32
         [PASSIVE, "Learn, IoRegisterDeviceInterface: PASSIVE_LEVEL"]
     {
+        if k.allocation_fails() {
+            return status::INSUFFICIENT_RESOURCES;
+        }
         match k.register_interface(pdo, guid(k, class), &k.unicode_string(reference)) {
             Ok(name) => give_string(k, link, &name),
             Err(error) => error,

@@ -60,6 +60,9 @@ exports! {
     /// context 0x20, spin lock 0x28, synchronize IRQL 0x30, save 0x31, share 0x32, vector 0x34, IRQL 0x38, mode 0x3C,
     /// processors 0x40, group 0x48).
     fn IoConnectInterruptEx(k; parameters: u64) -> i32 [PASSIVE, "Learn, IoConnectInterruptEx: PASSIVE_LEVEL"] {
+        if k.allocation_fails() {
+            return status::INSUFFICIENT_RESOURCES;
+        }
         let version: u32 = k.read(parameters);
         if !VERSIONS.contains(&version) {
             return status::NOT_SUPPORTED;

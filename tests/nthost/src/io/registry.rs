@@ -143,6 +143,9 @@ exports! {
 
     /// Opens a key.
     fn ZwOpenKey(k; handle: u64, _access: u32, attributes: u64) -> i32 [PASSIVE, "Learn, ZwOpenKey: PASSIVE_LEVEL"] {
+        if k.allocation_fails() {
+            return status::INSUFFICIENT_RESOURCES;
+        }
         match k.open_object_attributes(attributes, false) {
             Ok((key, _)) => {
                 k.write(handle, key);

@@ -39,6 +39,9 @@ exports! {
     fn WdfVersionBind(k; object: u64, path: u64, info: u64, globals: u64) -> i32
         [PASSIVE, "KMDF source, kmdf/src/dynamic: called from the driver's entry point"]
     {
+        if k.allocation_fails() {
+            return status::INSUFFICIENT_RESOURCES;
+        }
         let size: u32 = k.read(info);
         let component = k.wide_string(k.read(info + 8));
         let (major, minor): (u32, u32) = (k.read(info + 0x10), k.read(info + 0x14));

@@ -94,6 +94,8 @@ pub(super) enum Power {
     Preparing,
     /// Started, in D0.
     Working,
+    /// On the way into D0 or out of it: whoever wants it elsewhere waits.
+    Changing,
     /// Started, in Dx.
     Low,
     /// Stopped for a rebalance.
@@ -321,6 +323,9 @@ exports! {
     fn WdfDeviceInitAssignSDDLString(k; _globals: u64, init: u64, text: u64) -> i32
         [PASSIVE, "Learn, WdfDeviceInitAssignSDDLString: PASSIVE_LEVEL"]
     {
+        if k.allocation_fails() {
+            return status::INSUFFICIENT_RESOURCES;
+        }
         let text = k.unicode_string(text);
         if !text.starts_with("D:") && !text.starts_with("O:") && !text.starts_with("G:") {
             return status::INVALID_PARAMETER;
@@ -333,6 +338,9 @@ exports! {
     fn WdfDeviceInitAssignName(k; _globals: u64, init: u64, name: u64) -> i32
         [PASSIVE, "Learn, WdfDeviceInitAssignName: PASSIVE_LEVEL"]
     {
+        if k.allocation_fails() {
+            return status::INSUFFICIENT_RESOURCES;
+        }
         let name = k.unicode_string(name);
         k.wdf_init(init, |init| {
             init.name = (!name.is_empty()).then_some(name);
@@ -410,6 +418,9 @@ exports! {
     fn WdfDeviceCreate(k; _globals: u64, init: u64, attributes: u64, result: u64) -> i32
         [PASSIVE, "Learn, WdfDeviceCreate: PASSIVE_LEVEL"]
     {
+        if k.allocation_fails() {
+            return status::INSUFFICIENT_RESOURCES;
+        }
         match k.wdf_device_create(k.read(init), attributes) {
             Ok(handle) => {
                 k.write(init, 0_u64);
@@ -424,6 +435,9 @@ exports! {
     fn WdfDeviceCreateDeviceInterface(k; _globals: u64, handle: u64, class: u64, reference: u64) -> i32
         [PASSIVE, "Learn, WdfDeviceCreateDeviceInterface: PASSIVE_LEVEL"]
     {
+        if k.allocation_fails() {
+            return status::INSUFFICIENT_RESOURCES;
+        }
         k.wdf_create_interface(handle, guid(k, class), k.unicode_string(reference))
     }
 
@@ -431,6 +445,9 @@ exports! {
     fn WdfDeviceCreateSymbolicLink(k; _globals: u64, handle: u64, link: u64) -> i32
         [PASSIVE, "Learn, WdfDeviceCreateSymbolicLink: PASSIVE_LEVEL"]
     {
+        if k.allocation_fails() {
+            return status::INSUFFICIENT_RESOURCES;
+        }
         let link = k.unicode_string(link);
         let object = k.wdf_device(handle, |device| device.object);
         let result = k.create_link(&link, object);

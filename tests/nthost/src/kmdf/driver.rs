@@ -64,6 +64,9 @@ exports! {
     fn WdfDriverCreate(k; globals: u64, object: u64, path: u64, attributes: u64, config: u64, result: u64) -> i32
         [PASSIVE, "Learn, WdfDriverCreate: PASSIVE_LEVEL"]
     {
+        if k.allocation_fails() {
+            return status::INSUFFICIENT_RESOURCES;
+        }
         let mut client = k.wdf_client_of(globals);
         if k.read::<u32>(config) != DRIVER_CONFIG_SIZE {
             return status::INFO_LENGTH_MISMATCH;

@@ -302,6 +302,9 @@ exports! {
     fn WdfInterruptCreate(k; _globals: u64, device: u64, config: u64, attributes: u64, result: u64) -> i32
         [PASSIVE, "Learn, WdfInterruptCreate: PASSIVE_LEVEL"]
     {
+        if k.allocation_fails() {
+            return status::INSUFFICIENT_RESOURCES;
+        }
         match k.wdf_interrupt_create(device, config, attributes) {
             Ok(handle) => {
                 k.write(result, handle);

@@ -338,6 +338,9 @@ exports! {
     fn WdfObjectAllocateContext(k; _globals: u64, handle: u64, attributes: u64, result: u64) -> i32
         [DISPATCH, "Learn, WdfObjectAllocateContext: <= DISPATCH_LEVEL"]
     {
+        if k.allocation_fails() {
+            return status::INSUFFICIENT_RESOURCES;
+        }
         match k.wdf_attributes(attributes, false) {
             Ok(read) if read.type_info != 0 => {
                 let known = k.wdf_object(handle, |object| {
@@ -386,6 +389,9 @@ exports! {
     fn WdfObjectCreate(k; globals: u64, attributes: u64, result: u64) -> i32
         [DISPATCH, "Learn, WdfObjectCreate: <= DISPATCH_LEVEL"]
     {
+        if k.allocation_fails() {
+            return status::INSUFFICIENT_RESOURCES;
+        }
         match k.wdf_attributes(attributes, true) {
             Ok(read) => {
                 let parent = if read.parent == 0 { k.wdf_driver(globals) } else { read.parent };

@@ -118,9 +118,27 @@ impl Kernel {
         self.skip_and_call(self.wdf_device(handle, |device| device.lower), packet)
     }
 
+    /// Takes the device out of the state `from`, for a way into D0 or out of it; false when it is in another state. The
+    /// framework's power machine goes one such way at a time, whichever thread asks (powerstatemachine.cpp).
+    fn begin_power_change(&self, handle: u64, from: Power) -> bool {
+        loop {
+            let state = self.wdf_device(handle, |device| {
+                if device.power == from {
+                    core::mem::replace(&mut device.power, Power::Changing)
+                } else {
+                    device.power
+                }
+            });
+            match state {
+                Power::Changing => drop(self.wait_for(&[], false, Some(-10))),
+                state => return state == from,
+            }
+        }
+    }
+
     /// Out of D0 to `target`: the way of sleep, stop, removal and surprise removal.
     fn leave_d0(&self, handle: u64, target: u64) {
-        if self.wdf_device(handle, |device| device.power) != Power::Working {
+        if !self.begin_power_change(handle, Power::Working) {
             return;
         }
         self.wdf_event(handle, "EvtDeviceSelfManagedIoSuspend", |events| events.io_suspend, &[]);
@@ -151,7 +169,7 @@ impl Kernel {
             }
             (_, WORKING) => {
                 let result = self.forward_and_wait(lower, packet);
-                if status::ok(result) && self.wdf_device(handle, |device| device.power) == Power::Low {
+                if status::ok(result) && self.begin_power_change(handle, Power::Low) {
                     self.wake(handle);
                 }
                 self.finish_irp(packet, result, 0)

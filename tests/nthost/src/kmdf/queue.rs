@@ -314,6 +314,9 @@ exports! {
     fn WdfIoQueueCreate(k; _globals: u64, device: u64, config: u64, attributes: u64, result: u64) -> i32
         [DISPATCH, "Learn, WdfIoQueueCreate: <= DISPATCH_LEVEL"]
     {
+        if k.allocation_fails() {
+            return status::INSUFFICIENT_RESOURCES;
+        }
         match k.wdf_queue_create(device, config, attributes) {
             Ok(handle) => {
                 if result != 0 {

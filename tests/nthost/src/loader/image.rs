@@ -77,13 +77,14 @@ impl Image {
 
     pub(super) fn resolve(&self, lookup: u64, address: u64) -> (String, Option<String>) {
         let offset = |address: u64| (address - self.base) as u32;
+        let image = self.name.rsplit('\\').next().unwrap_or_default();
         let symbols = self.symbols.get_or_init(|| self.pdb.as_deref().map(Symbols::load).unwrap_or_default());
         let symbol = match symbols.procedure(offset(lookup)) {
             Some((name, within)) => {
                 let within = u64::from(within) + (address - lookup);
-                format!("{}!{name}+{within:#x}", self.name)
+                format!("{image}!{name}+{within:#x}")
             }
-            None => format!("{}+{:#x}", self.name, offset(address)),
+            None => format!("{image}+{:#x}", offset(address)),
         };
         (symbol, symbols.line(offset(lookup)).map(str::to_owned))
     }

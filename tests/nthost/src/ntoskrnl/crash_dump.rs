@@ -1,22 +1,36 @@
 //! What drivers add to a crash dump: routines that are called when the system has stopped.
 //!
+//! They run at HIGH_LEVEL on the processor that stopped; the others stand still, and nothing can be waited for (Learn,
+//! "Writing a Bug Check Callback Routine"). A routine that breaks a rule ends there, and so do those that would follow.
+//!
 //! `KBUGCHECK_SECONDARY_DUMP_DATA` (wdm.h): InBuffer, InBufferLength (32 bits) at 8, MaximumAllowed at 0xC, Guid at 0x10,
 //! OutBuffer at 0x20, OutBufferLength (32 bits) at 0x28; 0x30 bytes.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use crate::cpu::irql::HIGH;
 use crate::export::ANY;
 use crate::kernel::Kernel;
 
-/// The registered routines, by address of their `KBUGCHECK_REASON_CALLBACK_RECORD`.
+/// The registered routines, by address of their record.
 pub(crate) type Callbacks = BTreeMap<u64, Callback>;
 
 /// One registered routine.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Callback {
     routine: u64,
-    reason: i32,
+    wants: Wants,
+}
+
+/// What a routine is called with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    /// Its own buffer and length (KeRegisterBugCheckCallback): it brings its device to rest and notes its state.
+    Buffer(u64, u32),
+    /// What its reason says (KeRegisterBugCheckReasonCallback). Only [`SECONDARY_DUMP_DATA`] is ever called: the other
+    /// reasons serve the writing of a dump file, and the machine writes none.
+    Reason(i32),
 }
 
 /// `KbCallbackSecondaryDumpData`.
@@ -43,8 +57,33 @@ impl Kernel {
     #[must_use]
     pub fn secondary_dump_data(&self) -> Vec<DumpData> {
         let callbacks = self.services.crash_dump.with(|callbacks| callbacks.clone());
-        let wanted = callbacks.into_iter().filter(|(_, callback)| callback.reason == SECONDARY_DUMP_DATA);
+        let wanted =
+            callbacks.into_iter().filter(|(_, call)| call.wants == Wants::Reason(SECONDARY_DUMP_DATA));
         wanted.filter_map(|(record, callback)| self.dump_data_of(record, callback)).collect()
+    }
+
+    /// The machine has stopped: calls every registered routine once and adds what they give to the stop.
+    pub(crate) fn call_bug_check_routines(&self) {
+        self.services.crashing.store(true, Ordering::Relaxed);
+        self.set_irql(HIGH);
+        let callbacks = self.services.crash_dump.with(|callbacks| callbacks.clone());
+        for (record, callback) in callbacks {
+            match callback.wants {
+                Wants::Buffer(buffer, length) => {
+                    self.call("bug check callback", callback.routine, &[buffer, u64::from(length)]);
+                }
+                Wants::Reason(SECONDARY_DUMP_DATA) => {
+                    let data = self.dump_data_of(record, callback);
+                    self.stopped.with(|stopped| stopped.as_mut().map(|stop| stop.dump.extend(data)));
+                }
+                Wants::Reason(_) => {}
+            }
+        }
+    }
+
+    /// Whether bug check routines run: nothing else does any more.
+    pub(crate) fn is_crashing(&self) -> bool {
+        self.services.crashing.load(Ordering::Relaxed)
     }
 
     fn dump_data_of(&self, record: u64, callback: Callback) -> Option<DumpData> {
@@ -62,6 +101,21 @@ impl Kernel {
         (length > 0).then_some(added)
     }
 
+    /// A record that is registered already is refused.
+    fn register_bug_check(&self, record: u64, callback: Callback) -> u8 {
+        self.services.crash_dump.with(|callbacks| {
+            let free = !callbacks.contains_key(&record);
+            if free {
+                callbacks.insert(record, callback);
+            }
+            u8::from(free)
+        })
+    }
+
+    fn deregister_bug_check(&self, record: u64) -> u8 {
+        self.services.crash_dump.with(|callbacks| u8::from(callbacks.remove(&record).is_some()))
+    }
+
     /// Routines in an image that would be called at a bug check.
     pub(crate) fn dump_routines_of(&self, image: impl Fn(u64) -> bool) -> Vec<String> {
         self.services.crash_dump.with(|callbacks| {
@@ -74,20 +128,23 @@ impl Kernel {
 crate::export::exports! {
     module "ntoskrnl.exe";
 
-    /// Registers a routine for a bug check. A record that is registered already is refused.
-    fn KeRegisterBugCheckReasonCallback(k; record: u64, routine: u64, reason: i32, component: u64) -> u8 [ANY, "Learn, KeRegisterBugCheckReasonCallback"] {
-        let _ = component;
-        k.services.crash_dump.with(|callbacks| {
-            let free = !callbacks.contains_key(&record);
-            if free {
-                callbacks.insert(record, Callback { routine, reason });
-            }
-            u8::from(free)
-        })
+    /// Registers a routine that is called with its own buffer at a bug check.
+    fn KeRegisterBugCheckCallback(k; record: u64, routine: u64, buffer: u64, length: u32, _component: u64) -> u8 [ANY, "Learn, KeRegisterBugCheckCallback"] {
+        k.register_bug_check(record, Callback { routine, wants: Wants::Buffer(buffer, length) })
+    }
+
+    /// Takes a routine back.
+    fn KeDeregisterBugCheckCallback(k; record: u64) -> u8 [ANY, "Learn, KeDeregisterBugCheckCallback"] {
+        k.deregister_bug_check(record)
+    }
+
+    /// Registers a routine for a bug check and what it is to do there.
+    fn KeRegisterBugCheckReasonCallback(k; record: u64, routine: u64, reason: i32, _component: u64) -> u8 [ANY, "Learn, KeRegisterBugCheckReasonCallback"] {
+        k.register_bug_check(record, Callback { routine, wants: Wants::Reason(reason) })
     }
 
     /// Takes a routine back.
     fn KeDeregisterBugCheckReasonCallback(k; record: u64) -> u8 [ANY, "Learn, KeDeregisterBugCheckReasonCallback"] {
-        k.services.crash_dump.with(|callbacks| u8::from(callbacks.remove(&record).is_some()))
+        k.deregister_bug_check(record)
     }
 }

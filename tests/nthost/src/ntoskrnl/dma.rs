@@ -128,6 +128,9 @@ crate::export::exports! {
 
     /// The DMA adapter of a device, or null.
     fn IoGetDmaAdapter(k; device: u64, description: u64, map_registers: u64) -> u64 [PASSIVE, "Learn, IoGetDmaAdapter"] {
+        if k.allocation_fails() {
+            return 0;
+        }
         let version: u32 = k.read(description);
         if version > VERSION3 {
             k.stop(violation(0x25, "unknown device description version").parameter(u64::from(version), "the version"));

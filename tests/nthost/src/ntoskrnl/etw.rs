@@ -271,6 +271,9 @@ crate::export::exports! {
 
     /// Registers a provider. The machine's session enables it at once.
     fn EtwRegister(k; id: u64, callback: u64, context: u64, handle: u64) -> i32 [PASSIVE, "Learn, EtwRegister"] {
+        if k.allocation_fails() {
+            return crate::io::layout::status::INSUFFICIENT_RESOURCES;
+        }
         let id: [u8; 16] = k.read(id);
         let provider = Provider { id, name: String::new(), made_by: k.caller_address(), callback, context };
         let number = k.services.session.with(|session| {

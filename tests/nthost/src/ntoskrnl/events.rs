@@ -159,5 +159,8 @@ crate::export::exports! {
     }
 }
 
-const BUG_CHECK_WAITS: crate::stop::BugCheck =
-    crate::stop::BugCheck { code: 0x0C, name: "MAXIMUM_WAIT_OBJECTS_EXCEEDED" };
+const BUG_CHECK_WAITS: crate::stop::BugCheck = crate::stop::BugCheck {
+    code: 0x0C,
+    name: "MAXIMUM_WAIT_OBJECTS_EXCEEDED",
+    meaning: "a thread waits for more objects than a wait can take",
+};

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::cpu::irql::DISPATCH as DISPATCH_LEVEL;
 use crate::export::{ANY, APC, UpTo};
 use crate::kernel::Kernel;
-use crate::stop::{BugCheck, Fault, bugcheck};
+use crate::stop::{Fault, bugcheck};
 
 crate::export::exports! {
     module "ntoskrnl.exe";
@@ -60,7 +60,7 @@ crate::export::exports! {
 }
 
 fn bug_check(k: &Kernel, code: u32, parameters: &[u64]) -> ! {
-    let check = BugCheck { code, name: bugcheck::name_of(code) };
+    let check = bugcheck::of_code(code);
     let fault = Fault::new("KeBugCheckEx", check).text("the driver asked for this stop");
     k.stop(parameters.iter().fold(fault, |fault, &value| fault.parameter(value, "given by the driver")));
 }

@@ -172,11 +172,12 @@ impl Kernel {
     }
 
     /// All spin locks that are held, for a report.
-    pub(crate) fn held_locks(&self) -> Vec<HeldLock> {
+    pub(crate) fn held_spin_locks(&self) -> Vec<HeldLock> {
         let locks = self.services.locks.try_with(|locks| locks.clone()).unwrap_or_default();
         let held = |(address, owner): (u64, Owner)| HeldLock {
+            kind: "spin lock",
             address,
-            cpu: owner.cpu,
+            holder: format!("cpu {}", owner.cpu),
             taken_at: self.symbol(owner.taken_at),
         };
         locks.into_iter().map(held).collect()

@@ -27,6 +27,9 @@ crate::export::exports! {
 
     /// Makes an MDL for a buffer.
     fn IoAllocateMdl(k; address: u64, length: u32, secondary: u8, quota: u8, irp: u64) -> u64 [DISPATCH, "Learn, IoAllocateMdl"] {
+        if k.allocation_fails() {
+            return 0;
+        }
         let _ = quota;
         if length > LONGEST {
             return 0;
@@ -66,6 +69,9 @@ crate::export::exports! {
 
     /// Maps locked pages.
     fn MmMapLockedPagesSpecifyCache(k; mdl: u64, mode: i8, cache: i32, base: u64, bug_check: u32, priority: u32) -> u64 [DISPATCH, "Learn, MmMapLockedPagesSpecifyCache"] {
+        if k.allocation_fails() {
+            return 0;
+        }
         let _ = (mode, cache, base, bug_check, priority);
         k.map_mdl(mdl).unwrap_or(0)
     }
@@ -78,6 +84,9 @@ crate::export::exports! {
 
     /// Pages that belong to the caller alone, described by an MDL.
     fn MmAllocatePagesForMdlEx(k; lowest: u64, highest: u64, skip: u64, length: u64, cache: i32, flags: u32) -> u64 [APC, "Learn, MmAllocatePagesForMdlEx"] {
+        if k.allocation_fails() {
+            return 0;
+        }
         let _ = (lowest, cache);
         k.allocate_pages(length, highest, flags & CONTIGUOUS_CHUNKS != 0 && skip == 0).unwrap_or(0)
     }

@@ -87,6 +87,9 @@ crate::export::exports! {
 
     /// Maps device registers, or memory that is in use.
     fn MmMapIoSpaceEx(k; physical: u64, length: u64, protection: u32) -> u64 [DISPATCH, "Learn, MmMapIoSpaceEx"] {
+        if k.allocation_fails() {
+            return 0;
+        }
         let access = protection & (READ_ONLY | READ_WRITE);
         let cache = protection & (NO_CACHE | WRITE_COMBINE);
         let known = READ_ONLY | READ_WRITE | NO_CACHE | WRITE_COMBINE;
@@ -98,6 +101,9 @@ crate::export::exports! {
 
     /// Maps device registers (or other physical memory) as readable, writable and executable.
     fn MmMapIoSpace(k; physical: u64, length: u64, cache: i32) -> u64 [DISPATCH, "Learn, MmMapIoSpace"] {
+        if k.allocation_fails() {
+            return 0;
+        }
         let _ = cache;
         map(k, physical, length)
     }
@@ -130,6 +136,9 @@ crate::export::exports! {
 
     /// Physically contiguous memory.
     fn MmAllocateContiguousMemorySpecifyCache(k; size: u64, lowest: u64, highest: u64, boundary: u64, cache: i32) -> u64 [DISPATCH, "Learn, MmAllocateContiguousMemorySpecifyCache"] {
+        if k.allocation_fails() {
+            return 0;
+        }
         let _ = (cache, boundary);
         let address = contiguous(k, size, highest);
         if address != 0 && k.physical(address).is_some_and(|physical| physical < lowest) {
@@ -141,6 +150,9 @@ crate::export::exports! {
 
     /// Physically contiguous memory.
     fn MmAllocateContiguousMemory(k; size: u64, highest: u64) -> u64 [DISPATCH, "Learn, MmAllocateContiguousMemory"] {
+        if k.allocation_fails() {
+            return 0;
+        }
         contiguous(k, size, highest)
     }
 

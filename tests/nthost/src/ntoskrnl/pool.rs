@@ -35,6 +35,9 @@ crate::export::exports! {
 
     /// Allocates pool, zeroed unless asked otherwise; null when the flags are wrong or there is none.
     fn ExAllocatePool2(k; flags: u64, size: u64, tag: u32) -> u64 [DISPATCH, "Learn, ExAllocatePool2"] {
+        if k.allocation_fails() {
+            return 0;
+        }
         let pools = [NON_PAGED, NON_PAGED_EXECUTE, PAGED].iter().filter(|&&pool| flags & pool != 0).count();
         if pools != 1 || flags & REQUIRED & !KNOWN != 0 || size == 0 {
             return 0;
@@ -55,6 +58,9 @@ crate::export::exports! {
 
     /// Allocates pool of an old pool type, not zeroed.
     fn ExAllocatePoolWithTag(k; kind: i32, size: u64, tag: u32) -> u64 [DISPATCH, "Learn, ExAllocatePoolWithTag"] {
+        if k.allocation_fails() {
+            return 0;
+        }
         let paged = kind & 1 == 1;
         check_irql(k, paged, "allocated");
         if size == 0 {

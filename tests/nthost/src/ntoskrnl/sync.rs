@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use crate::cpu::irql::APC as APC_LEVEL;
 use crate::export::{APC, Between, DISPATCH};
 use crate::kernel::Kernel;
-use crate::stop::{Fault, bugcheck};
+use crate::stop::{Fault, HeldLock, bugcheck};
 
 /// Who holds a lock that threads wait for: the exclusive owner, or how many share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +17,15 @@ pub(crate) enum Holder {
     Shared(u32),
 }
 
-/// Holders by address of the lock.
-pub(crate) type Holders = BTreeMap<u64, Holder>;
+/// A lock that is held: by whom, and the code that took it last.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    holder: Holder,
+    taken_at: u64,
+}
+
+/// The held locks by address.
+pub(crate) type Holders = BTreeMap<u64, Held>;
 
 /// In an `EX_RUNDOWN_REF`: bit 0 says that it is being run down, the rest counts references (twice).
 const RUNDOWN_ACTIVE: u64 = 1;
@@ -33,7 +40,8 @@ fn wait_until(k: &Kernel, done: impl Fn() -> bool) {
 
 fn acquire(k: &Kernel, lock: u64, shared: bool) {
     let thread = k.current_thread_id();
-    if k.services.holders.with(|holders| holders.get(&lock) == Some(&Holder::Exclusive(thread))) {
+    let own = |held: &Held| held.holder == Holder::Exclusive(thread);
+    if k.services.holders.with(|holders| holders.get(&lock).is_some_and(own)) {
         k.stop(
             Fault::new("Deadlock", bugcheck::DRIVER_VERIFIER_DETECTED_VIOLATION)
                 .text(format!("a thread takes a lock that it holds already: {}", k.describe_address(lock)))
@@ -44,26 +52,30 @@ fn acquire(k: &Kernel, lock: u64, shared: bool) {
 }
 
 fn try_acquire(k: &Kernel, lock: u64, shared: bool) -> bool {
-    let thread = k.current_thread_id();
+    let (thread, taken_at) = (k.current_thread_id(), k.caller_address());
     k.services.holders.with(|holders| {
-        let new = match (holders.get(&lock), shared) {
+        let holder = match (holders.get(&lock).map(|held| held.holder), shared) {
             (None, true) => Holder::Shared(1),
             (Some(Holder::Shared(count)), true) => Holder::Shared(count + 1),
             (None, false) => Holder::Exclusive(thread),
             _ => return false,
         };
-        holders.insert(lock, new);
+        holders.insert(lock, Held { holder, taken_at });
         true
     })
 }
 
 fn release(k: &Kernel, lock: u64, shared: bool) {
     let thread = k.current_thread_id();
-    let released = k.services.holders.with(|holders| match (holders.get(&lock).copied(), shared) {
-        (Some(Holder::Shared(1)), true) => holders.remove(&lock).is_some(),
-        (Some(Holder::Shared(count)), true) => holders.insert(lock, Holder::Shared(count - 1)).is_some(),
-        (Some(Holder::Exclusive(owner)), false) if owner == thread => holders.remove(&lock).is_some(),
-        _ => false,
+    let released = k.services.holders.with(|holders| {
+        let Some(held) = holders.get_mut(&lock) else { return false };
+        match (held.holder, shared) {
+            (Holder::Shared(count), true) if count > 1 => held.holder = Holder::Shared(count - 1),
+            (Holder::Shared(_), true) => drop(holders.remove(&lock)),
+            (Holder::Exclusive(owner), false) if owner == thread => drop(holders.remove(&lock)),
+            _ => return false,
+        }
+        true
     });
     if !released {
         k.stop(
@@ -104,6 +116,21 @@ fn check_critical(k: &Kernel) {
 }
 
 impl Kernel {
+    /// The locks of this family that are held, for a report.
+    pub(crate) fn held_waiting_locks(&self) -> Vec<HeldLock> {
+        let holders = self.services.holders.try_with(|holders| holders.clone()).unwrap_or_default();
+        let held = |(address, held): (u64, Held)| HeldLock {
+            kind: "mutex or push lock",
+            address,
+            holder: match held.holder {
+                Holder::Exclusive(thread) => format!("thread {thread}"),
+                Holder::Shared(count) => format!("{count} threads that share it"),
+            },
+            taken_at: self.symbol(held.taken_at),
+        };
+        holders.into_iter().map(held).collect()
+    }
+
     /// A lock of this family that is held in a range of addresses.
     pub(crate) fn holders_in(&self, start: u64, end: u64) -> Option<u64> {
         self.services.holders.with(|holders| holders.range(start..end).next().map(|(&lock, _)| lock))

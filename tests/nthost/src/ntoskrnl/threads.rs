@@ -63,6 +63,9 @@ crate::export::exports! {
 
     /// Starts a system thread.
     fn PsCreateSystemThread(k; handle: u64, access: u32, attributes: u64, process: u64, client: u64, routine: u64, context: u64) -> i32 [PASSIVE, "Learn, PsCreateSystemThread"] {
+        if k.allocation_fails() {
+            return crate::io::layout::status::INSUFFICIENT_RESOURCES;
+        }
         let _ = (access, attributes, process);
         let by = k.caller_address();
         let name = format!("system thread {}", k.symbol(routine));

@@ -104,6 +104,9 @@ crate::export::exports! {
 
     /// Makes a work item for a device or driver object.
     fn IoAllocateWorkItem(k; object: u64) -> u64 [DISPATCH, "Learn, IoAllocateWorkItem"] {
+        if k.allocation_fails() {
+            return 0;
+        }
         let item = k.system_allocate(SIZE, "work item");
         let entry = Item { object, made_by: k.caller_address(), state: State::Free, routine: 0 };
         k.services.work.with(|work| work.items.insert(item, entry));

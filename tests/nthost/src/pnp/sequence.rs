@@ -4,7 +4,7 @@
 //! Unexpected Device Removal", "Stopping a Device to Rebalance Resources". docs/nthost.md has the tables.
 
 use super::resources::Assignment;
-use super::{DevnodeId, Problem, RemoveError, State};
+use super::{DevnodeId, Problem, Query, RemoveError, State};
 use crate::inf::InfError;
 use crate::install::{Installed, Source};
 use crate::io::layout::{device, driver, irp, major, pnp, status};
@@ -361,6 +361,23 @@ impl Kernel {
         Ok(())
     }
 
+    /// A started device is asked whether it may be stopped or removed, and then told that nothing comes of it, as when
+    /// a driver of another stack refuses.
+    ///
+    /// # Errors
+    /// The device is not started.
+    pub fn query_and_cancel(&self, id: DevnodeId, query: Query) -> Result<(), RemoveError> {
+        let node = self.node(id).filter(|node| node.state == State::Started).ok_or(RemoveError::Unknown)?;
+        let top = self.top_of_stack(node.pdo);
+        let (ask, cancel) = match query {
+            Query::Stop => (pnp::QUERY_STOP_DEVICE, pnp::CANCEL_STOP_DEVICE),
+            Query::Remove => (pnp::QUERY_REMOVE_DEVICE, pnp::CANCEL_REMOVE_DEVICE),
+        };
+        self.send_irp(top, major::PNP, ask, [0; 4]);
+        self.send_irp(top, major::PNP, cancel, [0; 4]);
+        Ok(())
+    }
+
     /// The function is pulled without warning, and the system learns of it.
     ///
     /// # Errors
@@ -421,6 +438,10 @@ impl Kernel {
         let Some(node) = self.node(id) else { return };
         if matches!(node.state, State::Enumerated | State::Removed | State::Gone) {
             return;
+        }
+        // Power packets hold the stack's remove locks (Learn, "Using Remove Locks").
+        while self.node(id).is_some_and(|node| node.power_packets > 0) {
+            self.wait_for(&[], false, Some(-10));
         }
         let top = self.top_of_stack(node.pdo);
         self.send_irp(top, major::PNP, pnp::REMOVE_DEVICE, [0; 4]);

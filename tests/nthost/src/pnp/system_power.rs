@@ -30,17 +30,17 @@ impl Kernel {
     pub fn sleep(&self, sleep: Sleep) -> Result<(), RemoveError> {
         let state = sleep as u64;
         let nodes = self.power_order();
-        for (done, (_, pdo)) in nodes.iter().enumerate() {
-            let result = self.send_system_power(*pdo, power::QUERY_POWER, state);
+        for (done, id) in nodes.iter().enumerate() {
+            let result = self.send_system_power(*id, power::QUERY_POWER, state);
             if !status::ok(result) {
-                for (_, pdo) in nodes.iter().take(done) {
-                    self.send_system_power(*pdo, power::SET_POWER, WORKING);
+                for id in nodes.iter().take(done) {
+                    self.send_system_power(*id, power::SET_POWER, WORKING);
                 }
                 return Err(RemoveError::Vetoed(NtStatus(result)));
             }
         }
-        for (_, pdo) in &nodes {
-            self.send_system_power(*pdo, power::SET_POWER, state);
+        for id in nodes {
+            self.send_system_power(id, power::SET_POWER, state);
         }
         self.record("the machine sleeps", state);
         self.functions().iter().for_each(|slot| slot.lose_power());
@@ -50,24 +50,32 @@ impl Kernel {
     /// The machine wakes: devices have power again, and every started stack is told, providers first.
     pub fn wake_up(&self) {
         self.record("the machine wakes", WORKING);
-        for (_, pdo) in self.power_order().into_iter().rev() {
-            self.send_system_power(pdo, power::SET_POWER, WORKING);
+        for id in self.power_order().into_iter().rev() {
+            self.send_system_power(id, power::SET_POWER, WORKING);
         }
     }
 
-    /// Started devices with their PDOs: clients (root-enumerated) before the functions they use.
-    fn power_order(&self) -> Vec<(DevnodeId, u64)> {
-        let started = |id: &DevnodeId| self.node(*id).filter(|node| node.state == State::Started);
-        let (clients, others): (Vec<_>, Vec<_>) = self
-            .all_nodes()
-            .into_iter()
-            .filter_map(|id| started(&id).map(|node| (node.slot.is_none(), (id, node.pdo))))
-            .partition(|(client, _)| *client);
-        clients.into_iter().chain(others).map(|(_, node)| node).collect()
+    /// Started devices: clients (root-enumerated) before the functions they use.
+    fn power_order(&self) -> Vec<DevnodeId> {
+        let is_client = |id: &DevnodeId| self.node(*id).is_some_and(|node| node.slot.is_none());
+        let (clients, others): (Vec<_>, Vec<_>) =
+            self.all_nodes().into_iter().filter(|id| self.is_started(*id)).partition(is_client);
+        clients.into_iter().chain(others).collect()
     }
 
-    fn send_system_power(&self, pdo: u64, minor: u8, state: u64) -> i32 {
-        let top = self.top_of_stack(pdo);
-        self.send_irp(top, major::POWER, minor, [0, SYSTEM, state, 0]).0
+    fn is_started(&self, id: DevnodeId) -> bool {
+        self.node(id).is_some_and(|node| node.state == State::Started)
+    }
+
+    /// A device that was pulled meanwhile is not asked any more; one that is being asked is not torn down meanwhile.
+    fn send_system_power(&self, id: DevnodeId, minor: u8, state: u64) -> i32 {
+        let Some(node) = self.node(id).filter(|node| node.state == State::Started) else {
+            return status::SUCCESS;
+        };
+        self.change_node(id, |node| node.power_packets += 1);
+        let top = self.top_of_stack(node.pdo);
+        let (result, _) = self.send_irp(top, major::POWER, minor, [0, SYSTEM, state, 0]);
+        self.change_node(id, |node| node.power_packets -= 1);
+        result
     }
 }

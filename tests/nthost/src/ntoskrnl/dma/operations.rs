@@ -86,12 +86,18 @@ crate::export::exports! {
 
     /// Memory that driver and device share.
     fn AllocateCommonBuffer(k; address: u64, length: u32, logical: u64, cached: u8) -> u64 [PASSIVE, "Learn, PALLOCATE_COMMON_BUFFER"] {
+        if k.allocation_fails() {
+            return 0;
+        }
         let _ = cached;
         allocate(k, address, u64::from(length), logical, u64::MAX)
     }
 
     /// The same, at or below a bus address that the caller names.
     fn AllocateCommonBufferEx(k; address: u64, highest: u64, length: u32, logical: u64, cached: u8, node: u32) -> u64 [PASSIVE, "Learn, PALLOCATE_COMMON_BUFFER_EX"] {
+        if k.allocation_fails() {
+            return 0;
+        }
         let _ = (cached, node);
         let highest = if highest == 0 { u64::MAX } else { k.read(highest) };
         allocate(k, address, u64::from(length), logical, highest)

@@ -34,7 +34,7 @@ use nt::{Result, Status, mmio, pci};
 use crate::engine::Engine;
 use crate::interrupt::EngineInterrupt;
 use crate::window::Window;
-use crate::{TAG, TRACE, entry_points, netdma};
+use crate::{TAG, TRACE, entry_points, netdma, report};
 
 /// One PCI function.
 pub struct IoatDevice {
@@ -45,6 +45,8 @@ pub struct IoatDevice {
     phase: Mutex<Phase>,
     /// Set by the surprise removal, which is not ordered against the other callbacks.
     gone: AtomicBool,
+    /// In D0, from EvtDeviceD0Entry's end to EvtDeviceD0Exit's beginning; for reports.
+    awake: AtomicBool,
 }
 nt::wdf_context!(IoatDevice);
 
@@ -69,7 +71,8 @@ impl IoatDevice {
     ///
     /// # Errors
     /// The device is not one of ours, or something could not be had; nothing stays registered.
-    pub fn add(init: wdf::DeviceInit<'_>, irql: &mut Passive) -> Result {
+    pub fn add(mut init: wdf::DeviceInit<'_>, irql: &mut Passive) -> Result {
+        report::secure(&mut init, irql)?;
         init.create(irql, Self::new).map(|_device| ())
     }
 
@@ -93,6 +96,8 @@ impl IoatDevice {
             *interrupt =
                 Some(created.map_err(|status| failed(BringUp::CreateInterrupts, status, number.into()))?);
         }
+
+        report::publish(device, irql).map_err(|status| failed(BringUp::Publish, status, 0))?;
 
         let pdo = device.physical_device()?;
         let mut characteristics = entry_points::characteristics(&engine, &pdo);
@@ -121,10 +126,27 @@ impl IoatDevice {
             provider,
             phase: Mutex::new(Phase { running: None, started: false }),
             gone: AtomicBool::new(false),
+            awake: AtomicBool::new(false),
         })
     }
 
-    fn is_gone(&self) -> bool {
+    /// What the entry points and interrupts of the device share.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What the engine said of itself when it was started; `None` while it has no resources.
+    pub fn facts(&self, irql: &mut Passive) -> Option<ioat_core::Engine> {
+        self.phase.lock(irql).running.as_ref().map(|running| running.facts)
+    }
+
+    /// Whether the engine is in D0 and its channels are up.
+    pub fn is_awake(&self) -> bool {
+        self.awake.load(Ordering::Acquire)
+    }
+
+    /// Whether the device left without being asked.
+    pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }
 
@@ -215,6 +237,7 @@ impl wdf::Device for IoatDevice {
             }
         }
         set_interrupts(&*running.window, running.kind);
+        self.awake.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -266,6 +289,7 @@ impl wdf::Device for IoatDevice {
     }
 
     fn d0_exit(&self, _device: DeviceHandle<'_, Self>, target: PowerState, irql: &mut Passive) -> Result {
+        self.awake.store(false, Ordering::Release);
         nt::dpc::flush(irql);
         let mut result = Ok(());
         for lane in self.engine.present() {

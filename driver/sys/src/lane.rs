@@ -27,7 +27,7 @@ use nt::{Result, Status};
 
 use crate::published::Published;
 use crate::window::{Sleep, Stall, Window};
-use crate::{TAG, TRACE, netdma};
+use crate::{TAG, TRACE, netdma, report};
 
 /// One channel: what netdma.sys is given as channel context.
 #[derive(Debug)]
@@ -59,8 +59,25 @@ struct Core {
     interrupts: AtomicU64,
     /// How many of them the DPC has seen.
     served: AtomicU64,
+    /// What has happened, for reports.
+    tally: Tally,
     /// The watchdog's time has come: the DPC looks for what no interrupt has told.
     watch: AtomicBool,
+}
+
+/// Counters for reports; they begin when the driver is given the device.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Times that completions were reported.
+    completions: AtomicU64,
+    /// Times that the channel stopped by itself.
+    halts: AtomicU64,
+    /// CHANERR of the last of them.
+    last_errors: AtomicU32,
+    /// Completions that only the watchdog found.
+    recovered: AtomicU64,
+    /// Commands that outlived their wait.
+    late_stops: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -110,6 +127,7 @@ impl Lane {
                 target: AtomicU32::new(NOWHERE),
                 interrupts: AtomicU64::new(0),
                 served: AtomicU64::new(0),
+                tally: Tally::default(),
                 watch: AtomicBool::new(false),
             },
         )?;
@@ -153,6 +171,29 @@ impl Lane {
     /// The channel's number in its function.
     pub fn number(&self) -> u8 {
         self.core.number
+    }
+
+    /// What user mode is told of the channel.
+    pub fn report(&self, irql: &mut Passive) -> netdma_ioctl::engine::Channel {
+        let core = &self.core;
+        let state = core.state.lock(irql);
+        let channel_state = state.channel.as_ref().map_or(State::Down, Channel::state);
+        let allocated = state.owner.is_some();
+        drop(state);
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        netdma_ioctl::engine::Channel {
+            number: core.number.into(),
+            state: report::state(channel_state),
+            allocated: allocated.into(),
+            message_processor: core.message.load(Ordering::Acquire),
+            report_processor: core.target.load(Ordering::Acquire),
+            last_errors: core.tally.last_errors.load(Ordering::Relaxed),
+            interrupts: read(&core.interrupts),
+            completions: read(&core.tally.completions),
+            halts: read(&core.tally.halts),
+            recovered: read(&core.tally.recovered),
+            late_stops: read(&core.tally.late_stops),
+        }
     }
 
     // ---- The device's life
@@ -348,6 +389,7 @@ impl Lane {
 
     fn refused(&self, refusal: Refusal, patience: Patience) {
         if refusal == Refusal::Expired {
+            self.core.tally.late_stops.fetch_add(1, Ordering::Relaxed);
             TRACE.write(Event::StopTimedOut {
                 location: self.core.location,
                 channel: self.core.number.into(),
@@ -433,6 +475,7 @@ impl Core {
         let found = self.ask(irql, None, |channel, hardware, word| channel.watch(hardware, word));
         let Some((visit, report)) = found else { return };
         if let Report::Completed(completed) = report {
+            self.tally.recovered.fetch_add(1, Ordering::Relaxed);
             TRACE.write(Event::CompletionRecovered {
                 location: self.location,
                 channel: self.number.into(),
@@ -484,12 +527,17 @@ impl Core {
     fn tell(&self, visit: Visit, report: Report, irql: &Dispatch) {
         match report {
             Report::Nothing => {}
-            Report::Completed(last) => netdma::interrupt_dpc(visit.handle, last, irql),
+            Report::Completed(last) => {
+                self.tally.completions.fetch_add(1, Ordering::Relaxed);
+                netdma::interrupt_dpc(visit.handle, last, irql);
+            }
             Report::Stopped => netdma::interrupt_dpc(visit.handle, 0, irql),
         }
     }
 
     fn trace_stop(&self, state: State, error: ChanErr, completed: u64) {
+        self.tally.halts.fetch_add(1, Ordering::Relaxed);
+        self.tally.last_errors.store(error.0, Ordering::Relaxed);
         let (location, channel) = (self.location, u64::from(self.number));
         TRACE.write(match state {
             State::Gone => Event::RegisterDefaulted { location, channel },

@@ -10,6 +10,7 @@
 //! | [`published`] | its owner, as the interrupt service routine sees it |
 //! | [`entry_points`] | the nine functions that netdma.sys calls |
 //! | [`interrupt`] | the interrupt service routine |
+//! | [`report`] | what user mode is told, read only |
 //! | [`affinity`] | which processor a channel reports on |
 //! | [`window`] | registers, configuration space and time, for ioat-core |
 //! | [`netdma`] | the functions of netdma.sys that we call |
@@ -27,6 +28,7 @@ mod interrupt;
 mod lane;
 mod netdma;
 mod published;
+mod report;
 mod window;
 
 use nt::Result;

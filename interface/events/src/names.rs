@@ -76,6 +76,7 @@ names! {
         CreateInterrupts = 9: "create the interrupt objects",
         Register = 10: "register with netdma.sys",
         Start = 11: "start with netdma.sys",
+        Publish = 12: "offer the device to user mode",
     }
 }
 

@@ -1,4 +1,5 @@
-//! Control codes and buffers that user mode exchanges with netdmatest.sys, the NetDMA test client.
+//! Control codes and buffers that user mode exchanges with the drivers: here those of netdmatest.sys, the NetDMA test
+//! client; in [`engine`] those of ioatdma.sys.
 //!
 //! A program finds the device by its interface class [`INTERFACE`], opens it, lists the providers, opens channels and
 //! copies. Channels belong to the file handle that opened them and are freed with it.
@@ -34,6 +35,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod engine;
 mod wire;
 
 pub use wire::Wire;

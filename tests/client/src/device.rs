@@ -8,7 +8,7 @@ use netdma_ioctl::{
 use nt::irql::Passive;
 use nt::pool::{Arc, Array};
 use nt::string::Wide;
-use nt::wdf::{Device, DeviceControl, DeviceHandle, DeviceInit, File, Request, Resources};
+use nt::wdf::{Device, DeviceControl, DeviceHandle, DeviceInit, File, Request, Resources, Served};
 use nt::{Result, Status, sys};
 
 use crate::TAG;
@@ -41,12 +41,10 @@ impl TestDevice {
     /// # Errors
     /// What the framework reports.
     pub fn add(mut init: DeviceInit<'_>, irql: &mut Passive) -> Result {
-        init.set_device_type(ioctl::DEVICE_TYPE);
-        init.add_characteristics(sys::FILE_DEVICE_SECURE_OPEN);
-        init.assign_sddl(Wide::new(&SDDL), irql)?;
+        init.secure(ioctl::DEVICE_TYPE, Wide::new(&SDDL), irql)?;
         init.watch_files::<Self>();
         let device = init.create(irql, |_device, _irql| Ok(Self { client: Client::new()? }))?;
-        device.serve_requests(irql)?;
+        device.serve_requests(Served::WhileWorking, irql)?;
         device.create_interface(&INTERFACE, irql)
     }
 }

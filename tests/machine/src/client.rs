@@ -4,13 +4,13 @@ use netdma_ioctl::{
     CLOSE_CHANNEL, CONTROL, COPY, Channel, ChannelNumber, Control, Copy, INTERFACE, MAX_CHANNELS,
     OPEN_CHANNEL, OpenChannel, PROVIDERS, Piece, Provider, STATISTICS, Statistics, StatisticsOf, Wire,
 };
-use nthost::io::Guid;
 use nthost::io::file::{File, IoResult, Output, Request};
 use nthost::memory::user::UserBuffer;
 use nthost::random::Random;
 
+use crate::hosted::guid;
 use crate::lab::{Failure, Lab};
-use crate::pieces::{BUFFER, Batch};
+use netdmactl::pieces::{BUFFER, Batch};
 
 /// An open handle on the test client's device.
 #[derive(Debug)]
@@ -35,13 +35,7 @@ impl Client {
     /// # Errors
     /// There is no such device, or it refuses.
     pub fn open(lab: &mut Lab) -> Result<Self, Failure> {
-        let class = Guid {
-            data1: INTERFACE.data1,
-            data2: INTERFACE.data2,
-            data3: INTERFACE.data3,
-            data4: INTERFACE.data4,
-        };
-        let file = lab.run(|k| k.open_interface(class, 0))?;
+        let file = lab.run(|k| k.open_interface(guid(INTERFACE), 0))?;
         let file =
             file.map_err(|status| Failure::Request { what: "opening netdmatest", status: status.0 })?;
         Ok(Self { file })
@@ -156,7 +150,7 @@ impl Client {
         Ok(())
     }
 
-    /// Copies at most [`DATA`](crate::pieces::DATA) bytes of chance in scattered pieces and checks every byte of the
+    /// Copies at most [`DATA`](netdmactl::pieces::DATA) bytes of chance in scattered pieces and checks every byte of the
     /// buffer; says how many bytes were copied.
     ///
     /// # Errors
@@ -170,7 +164,7 @@ impl Client {
     ) -> Result<u64, Failure> {
         let mut random = Random::new(seed);
         let data: Vec<u8> = (0..bytes).map(|_| random.next() as u8).collect();
-        let batch = Batch::plan(&data, &mut random);
+        let batch = Batch::plan(&data, &mut || random.next());
         let buffer = lab.buffer(BUFFER)?;
         lab.fill(buffer, &batch.before)?;
         let copying = self.copy(lab, channel, buffer, &batch.request())?;

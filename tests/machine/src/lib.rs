@@ -6,6 +6,7 @@ pub mod client;
 pub mod demo;
 pub mod engine;
 pub mod events;
+pub mod hosted;
 pub mod lab;
 pub mod life;
 pub mod pieces;

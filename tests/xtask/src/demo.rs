@@ -16,10 +16,18 @@ pub const COMMAND: Command = Command {
 };
 
 fn run(words: Vec<OsString>) -> Result<(), Failure> {
+    become_program("demo", words)
+}
+
+/// Builds the drivers and a program of the crate `machine`, which then takes this process over: its output and its exit
+/// code are the answer.
+///
+/// # Errors
+/// Something does not build, or the program cannot be started.
+pub fn become_program(name: &str, words: Vec<OsString>) -> Result<(), Failure> {
     drivers::build(&[])?;
-    steps::cargo("demo", &["build", "--profile", "host", "--package", "machine", "--bin", "demo"])?;
-    // The demonstration takes this process over: its output and its exit code are the answer.
-    let program = workspace::target().join("host/demo");
+    steps::cargo(name, &["build", "--profile", "host", "--package", "machine", "--bin", name])?;
+    let program = workspace::target().join("host").join(name);
     let error = process::Command::new(&program).args(words).exec();
     Err(Failure::usage(format!("{}: {error}", program.display())))
 }

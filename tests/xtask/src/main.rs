@@ -8,6 +8,7 @@ mod arguments;
 mod bench;
 mod cache;
 mod command;
+mod ctl;
 mod debian;
 mod demo;
 mod docs;
@@ -37,6 +38,7 @@ use command::{Command, Failure};
 /// Every command, in the order `help` shows them.
 const COMMANDS: &[Command] = &[
     demo::COMMAND,
+    ctl::COMMAND,
     suite::COMMAND,
     drivers::COMMAND,
     drivers::CHECK,

@@ -46,5 +46,5 @@ pub use context::{Context, ContextInfo};
 pub use device::{Device, DeviceHandle, DeviceInit, PowerState};
 pub use driver::{Driver, entry};
 pub use interrupt::{Interrupt, InterruptHandle, InterruptInfo};
-pub use request::{DeviceControl, File, Request};
+pub use request::{DeviceControl, File, Request, Served};
 pub use resources::{Interrupts, Memory, Resource, Resources};

@@ -21,8 +21,21 @@ pub trait DeviceControl: Device {
     /// later, on any thread; dropped, it is completed as cancelled.
     fn device_control(&self, request: Request, code: u32, irql: &mut Passive);
 
-    /// The last handle to `file` is closed (EvtFileCleanup). Requests of it may still be under way.
-    fn file_closed(&self, file: File, irql: &mut Passive);
+    /// The last handle to `file` is closed (EvtFileCleanup). Requests of it may still be under way. Called when the
+    /// device asked for it with [`DeviceInit::watch_files`].
+    fn file_closed(&self, file: File, irql: &mut Passive) {
+        let _unused = (file, irql);
+    }
+}
+
+/// When a device's requests reach [`DeviceControl`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// While the device is in D0 (a power managed queue): requests are held back otherwise, and the device leaves D0 only
+    /// once those that were handed out are completed.
+    WhileWorking,
+    /// From the start of the device to its removal, whatever its power state: for requests that need no hardware.
+    Always,
 }
 
 /// What a request was sent through: one for each time the device was opened. Only good for comparing.
@@ -53,16 +66,18 @@ impl DeviceInit<'_> {
 
 impl<D: DeviceControl> DeviceHandle<'_, D> {
     /// Creates the queue through which requests reach [`DeviceControl`] (WdfIoQueueCreate), at PASSIVE_LEVEL: default,
-    /// parallel, power managed: it holds requests back while the device is not in D0, and the device leaves D0 only once
-    /// those that it has handed out are completed.
+    /// parallel.
     ///
     /// # Errors
     /// What the framework reports.
-    pub fn serve_requests(self, _irql: &Passive) -> Result {
+    pub fn serve_requests(self, served: Served, _irql: &Passive) -> Result {
         let mut config = WDF_IO_QUEUE_CONFIG {
             Size: size_of::<WDF_IO_QUEUE_CONFIG>() as ULONG,
             DispatchType: _WDF_IO_QUEUE_DISPATCH_TYPE::WdfIoQueueDispatchParallel,
-            PowerManaged: _WDF_TRI_STATE::WdfUseDefault,
+            PowerManaged: match served {
+                Served::WhileWorking => _WDF_TRI_STATE::WdfTrue,
+                Served::Always => _WDF_TRI_STATE::WdfFalse,
+            },
             DefaultQueue: 1,
             EvtIoDeviceControl: Some(device_control::<D>),
             ..WDF_IO_QUEUE_CONFIG::default()

@@ -20,7 +20,7 @@ use super::report::{Channel, Device, Driver, Report, Work, size};
 use crate::client::{ANY_CHANNEL, Client, Copying};
 use crate::events::Seen;
 use crate::lab::{Failure, Lab, PACKAGES, Setup, source};
-use crate::pieces::{BUFFER, Batch, DATA};
+use netdmactl::pieces::{BUFFER, Batch, DATA};
 
 /// What each package's image is in the picture.
 const ROLES: [(&str, &str); 3] = [("netdma", "interface"), ("ioatdma", "provider"), ("netdmatest", "client")];
@@ -191,7 +191,7 @@ fn copy_all(
             if data.is_empty() {
                 break;
             }
-            let batch = Batch::plan(data, &mut random);
+            let batch = Batch::plan(data, &mut || random.next());
             let used = batch.bytes();
             hashes.sent.update(&data[..used]);
             chunks.used(used);

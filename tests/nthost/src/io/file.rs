@@ -71,6 +71,12 @@ impl Kernel {
         self.open(link)
     }
 
+    /// The links of the devices that offer an interface, in the order of their instances.
+    #[must_use]
+    pub fn interfaces(&self, class: Guid) -> Vec<String> {
+        self.enabled_interfaces(class).into_iter().map(|(_, link)| link).collect()
+    }
+
     /// Opens a device by name, link or interface.
     ///
     /// # Errors

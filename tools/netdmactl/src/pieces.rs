@@ -7,7 +7,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use nthost::random::Random;
+use crate::chance::{Chance, below};
 
 /// Bytes of the buffer.
 pub const BUFFER: usize = 4 << 20;
@@ -78,7 +78,7 @@ pub enum Wrong {
 
 impl Batch {
     /// Lays out `data`, at most [`DATA`] bytes of it in at most [`PIECES`] pieces; the rest is for the next batch.
-    pub fn plan(data: &[u8], random: &mut Random) -> Self {
+    pub fn plan(data: &[u8], random: &mut impl Chance) -> Self {
         let data = &data[..data.len().min(DATA)];
         let mut before = pattern(random);
         let mut pieces = Vec::new();
@@ -183,7 +183,7 @@ impl fmt::Display for Wrong {
 }
 
 /// A buffer full of chance: no two pages alike, so a copy from or to the wrong page shows.
-fn pattern(random: &mut Random) -> Vec<u8> {
+fn pattern(random: &mut impl Chance) -> Vec<u8> {
     let mut buffer = vec![0; BUFFER];
     for word in buffer.chunks_exact_mut(8) {
         word.copy_from_slice(&random.next().to_le_bytes());
@@ -192,16 +192,16 @@ fn pattern(random: &mut Random) -> Vec<u8> {
 }
 
 /// Bytes to leave free: at least one, so that a copy too long by a byte always shows.
-fn gap(random: &mut Random) -> usize {
-    1 + random.below(GAP) as usize
+fn gap(random: &mut impl Chance) -> usize {
+    1 + below(random, GAP) as usize
 }
 
 /// A length: a third below 256 bytes, a third around a page, a third up to the most.
-fn length(random: &mut Random) -> usize {
-    let length = match random.below(3) {
-        0 => 1 + random.below(255),
-        1 => 1 + random.below(2 * 4096),
-        _ => 1 + random.below(PIECE),
+fn length(random: &mut impl Chance) -> usize {
+    let length = match below(random, 3) {
+        0 => 1 + below(random, 255),
+        1 => 1 + below(random, 2 * 4096),
+        _ => 1 + below(random, PIECE),
     };
     length as usize
 }
@@ -209,6 +209,7 @@ fn length(random: &mut Random) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chance::Generator;
 
     fn data(length: usize) -> Vec<u8> {
         (0..length).map(|at| (at * 31 + at / 256) as u8).collect()
@@ -227,7 +228,7 @@ mod tests {
     fn the_most_data_fits_with_its_gaps_whatever_the_seed() {
         let data = data(DATA + 1);
         for seed in 0..50 {
-            let batch = Batch::plan(&data, &mut Random::new(seed));
+            let batch = Batch::plan(&data, &mut Generator::new(seed));
             assert!(batch.bytes() == DATA || batch.pieces.len() == PIECES);
             let last = batch.pieces.last().unwrap();
             assert!(last.source + last.length < BUFFER / 2 && last.destination + last.length < BUFFER);
@@ -237,7 +238,7 @@ mod tests {
     #[test]
     fn faithful_copies_pass_and_give_the_data_back() {
         let data = data(200_001);
-        let batch = Batch::plan(&data, &mut Random::new(3));
+        let batch = Batch::plan(&data, &mut Generator::new(3));
         let after = copied(&batch);
         assert_eq!(batch.check(&after), Ok(()));
         assert_eq!(batch.arrived(&after).collect::<Vec<_>>().concat(), data);
@@ -247,14 +248,14 @@ mod tests {
 
     #[test]
     fn an_empty_file_is_a_batch_without_copies() {
-        let batch = Batch::plan(&[], &mut Random::new(1));
+        let batch = Batch::plan(&[], &mut Generator::new(1));
         assert!(batch.pieces.is_empty());
         assert_eq!(batch.check(&batch.before), Ok(()));
     }
 
     #[test]
     fn one_flipped_bit_is_found_and_described() {
-        let batch = Batch::plan(&data(100_000), &mut Random::new(4));
+        let batch = Batch::plan(&data(100_000), &mut Generator::new(4));
         let mut after = copied(&batch);
         let piece = batch.pieces[1];
         after[piece.destination + 2] ^= 0x10;
@@ -265,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_copy_that_was_not_done_is_told_from_a_wrong_one() {
-        let batch = Batch::plan(&data(100_000), &mut Random::new(5));
+        let batch = Batch::plan(&data(100_000), &mut Generator::new(5));
         let Piece { destination, length, .. } = batch.pieces[2];
         for part in [0..length, length / 3..length / 2] {
             let mut after = copied(&batch);
@@ -287,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_byte_beside_a_destination_and_a_changed_source_are_found() {
-        let batch = Batch::plan(&data(100_000), &mut Random::new(6));
+        let batch = Batch::plan(&data(100_000), &mut Generator::new(6));
         let mut after = copied(&batch);
         let end = batch.pieces[0].destination + batch.pieces[0].length;
         after[end] ^= 1;

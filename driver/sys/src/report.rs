@@ -84,9 +84,8 @@ impl IoatDevice {
             driver_version: DRIVER_VERSION,
             interface_version: netdma::version(irql).0,
             version: engine.identity.registered.0,
-            hardware_version: facts.map_or(0, |facts| {
-                u32::from(facts.version.major()) << 16 | u32::from(facts.version.minor())
-            }),
+            hardware_version: facts
+                .map_or(0, |facts| u32::from(facts.version.major()) << 16 | u32::from(facts.version.minor())),
             state: if self.is_gone() {
                 ioctl::STATE_GONE
             } else if facts.is_none() {

@@ -101,7 +101,9 @@ impl Transport for Hosted<'_> {
     }
 
     fn caveat(&self) -> Option<&'static str> {
-        Some("The engine is a model in software: these times say how fast it is emulated, nothing about an engine.")
+        Some(
+            "The engine is a model in software: these times say how fast it is emulated, nothing about an engine.",
+        )
     }
 
     fn add_test_device(&mut self) -> Result<String, Trouble> {

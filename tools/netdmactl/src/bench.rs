@@ -1,6 +1,8 @@
 //! `bench`: engine against processor, by size.
 
+use std::fs::File;
 use std::hint::black_box;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -72,16 +74,23 @@ pub fn bench(
     let mut client = Client::open(transport)?;
     let claims = client.claim_one_each(Some(engine))?;
     let claim = claims.first().ok_or_else(|| Trouble::new(format!("engine {engine} has no free channel")))?;
+    // A picture that cannot be written is not found out after all the measuring.
+    let unwritable = |path: &Path, error| {
+        Trouble::new(format!("--plot {}: the picture cannot be written: {error}", path.display()))
+    };
+    let mut file = match picture {
+        Some(path) => Some(File::create(path).map_err(|error| unwritable(path, error))?),
+        None => None,
+    };
     let mut points = Vec::new();
     for size in SIZES {
         writeln!(console.err, "measuring copies of {}", table::bytes(size.into()))?;
         points.push(measure(&mut client, claim, size, repeat)?);
     }
     let caveat = client.caveat();
-    if let Some(path) = picture {
-        std::fs::write(path, plot::svg(&points, &format!("channel {}", claim.title()), caveat)).map_err(|error| {
-            Trouble::new(format!("--plot {}: the picture cannot be written: {error}", path.display()))
-        })?;
+    if let (Some(path), Some(file)) = (picture, &mut file) {
+        let drawn = plot::svg(&points, &format!("channel {}", claim.title()), caveat);
+        file.write_all(drawn.as_bytes()).map_err(|error| unwritable(path, error))?;
     }
     if as_json {
         let list: Vec<Value> = points.iter().map(point_json).collect();
@@ -91,8 +100,14 @@ pub fn bench(
         writeln!(console.out, "{answer:#}")?;
         return Ok(true);
     }
-    let mut table =
-        Table::new(&["Size", "Copies", "Engine, µs each", "Processor, µs each", "Engine, MB/s", "Processor, MB/s"]);
+    let mut table = Table::new(&[
+        "Size",
+        "Copies",
+        "Engine, µs each",
+        "Processor, µs each",
+        "Engine, MB/s",
+        "Processor, MB/s",
+    ]);
     for point in &points {
         table.row([
             table::bytes(point.size.into()),
@@ -111,7 +126,11 @@ pub fn bench(
             "break-even: from {} on the engine is at least as fast as the processor",
             table::bytes(size.into())
         )?,
-        None => writeln!(console.out, "break-even: none up to {}", table::bytes(u64::from(SIZES[SIZES.len() - 1])))?,
+        None => writeln!(
+            console.out,
+            "break-even: none up to {}",
+            table::bytes(u64::from(SIZES[SIZES.len() - 1]))
+        )?,
     }
     if let Some(caveat) = caveat {
         writeln!(console.out, "{caveat}")?;
@@ -155,7 +174,8 @@ fn measure(client: &mut Client<'_>, claim: &Claim, size: u32, repeat: u32) -> Re
         }
         destination.fill(0);
         let begun = Instant::now();
-        for (from, to) in source.chunks_exact(size as usize).zip(destination.chunks_exact_mut(size as usize)) {
+        for (from, to) in source.chunks_exact(size as usize).zip(destination.chunks_exact_mut(size as usize))
+        {
             to.copy_from_slice(black_box(from));
             black_box(&to);
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use netdma_ioctl::{
     CLOSE_CHANNEL, CONTROL, CONTROL_RESET, COPY, Channel, ChannelNumber, Control, Copy, INTERFACE,
-    MAX_CHANNELS, OPEN_CHANNEL, OpenChannel, PROVIDERS, Piece, Provider, STATISTICS, Statistics, StatisticsOf,
-    Wire,
+    MAX_CHANNELS, OPEN_CHANNEL, OpenChannel, PROVIDERS, Piece, Provider, STATISTICS, Statistics,
+    StatisticsOf, Wire,
 };
 
 use crate::engines::{self, EngineReport};

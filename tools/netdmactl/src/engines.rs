@@ -40,9 +40,8 @@ pub fn read_all(transport: &mut dyn Transport) -> Result<Vec<EngineReport>, Trou
 /// # Errors
 /// One refuses to be asked.
 pub fn read_any(transport: &mut dyn Transport) -> Result<Vec<EngineReport>, Trouble> {
-    let names = transport
-        .devices(INTERFACE)
-        .map_err(|refusal| Trouble::refused("looking for engines", refusal))?;
+    let names =
+        transport.devices(INTERFACE).map_err(|refusal| Trouble::refused("looking for engines", refusal))?;
     let mut found = Vec::new();
     for name in names {
         match read(transport, &name) {
@@ -115,7 +114,8 @@ impl EngineReport {
     /// Everything, for `--json`; `number` is the engine's in `list`.
     #[must_use]
     pub fn to_json(&self, number: usize) -> Value {
-        let channels: Vec<Value> = self.channels.iter().map(|channel| channel_json(number, channel)).collect();
+        let channels: Vec<Value> =
+            self.channels.iter().map(|channel| channel_json(number, channel)).collect();
         json!({
             "engine": number,
             "place": self.place(),

@@ -100,9 +100,7 @@ fn perform(
         Action::List => overview::list(transport, json, console),
         Action::Stats { watch, count } => overview::stats(transport, *watch, *count, json, console),
         Action::Errors => overview::errors(transport, json, console),
-        Action::Test { engine, bytes, seed } => {
-            trial::test(transport, *engine, *bytes, *seed, json, console)
-        }
+        Action::Test { engine, bytes, seed } => trial::test(transport, *engine, *bytes, *seed, json, console),
         Action::Reset { channel } => trial::reset(transport, *channel, json, console),
         Action::Bench { engine, repeat, plot } => {
             bench::bench(transport, *engine, *repeat, plot.as_deref(), json, console)

@@ -131,10 +131,9 @@ impl Request {
                 Long("repeat") => given.repeat = Some(number("--repeat", &mut parser, 1..=1000)? as u32),
                 Long("bytes") => given.bytes = Some(size("--bytes", &value(&mut parser)?)?),
                 Long("plot") => given.plot = Some(parser.value().map_err(bad)?.into()),
-                Value(word) => given.words.push(
-                    word.into_string()
-                        .map_err(|word| Trouble::new(format!("{}: give a command: {COMMANDS}", word.display())))?,
-                ),
+                Value(word) => given.words.push(word.into_string().map_err(|word| {
+                    Trouble::new(format!("{}: give a command: {COMMANDS}", word.display()))
+                })?),
                 other => return Err(bad(other.unexpected())),
             }
         }
@@ -147,7 +146,9 @@ impl Given {
         let words: Vec<String> = std::mem::take(&mut self.words);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let action = match words[..] {
-            [] => return Err(Trouble::new(format!("there is no command: give one of {COMMANDS}; see --help"))),
+            [] => {
+                return Err(Trouble::new(format!("there is no command: give one of {COMMANDS}; see --help")));
+            }
             ["list"] => Action::List,
             ["stats"] => {
                 let (watch, count) = (self.watch.take(), self.count.take());
@@ -237,7 +238,9 @@ fn channel_name(text: &str) -> Result<ChannelName, Trouble> {
         .split_once('.')
         .and_then(|(engine, channel)| Some((engine.parse().ok()?, channel.parse().ok()?)))
         .map(|(engine, channel)| ChannelName { engine, channel });
-    name.ok_or_else(|| Trouble::new(format!("reset {text}: name the channel as `list` does, 0.0 for instance")))
+    name.ok_or_else(|| {
+        Trouble::new(format!("reset {text}: name the channel as `list` does, 0.0 for instance"))
+    })
 }
 
 #[cfg(test)]

@@ -38,7 +38,15 @@ pub fn list(
         )?;
     }
     let mut table = Table::new(&[
-        "Engine", "Place", "Device", "Hardware", "NetDMA", "State", "Interrupts", "Largest copy", "Platform",
+        "Engine",
+        "Place",
+        "Device",
+        "Hardware",
+        "NetDMA",
+        "State",
+        "Interrupts",
+        "Largest copy",
+        "Platform",
     ]);
     for (number, report) in engines.iter().enumerate() {
         table.row([
@@ -55,7 +63,8 @@ pub fn list(
     }
     table.print(console.out)?;
     writeln!(console.out)?;
-    let mut table = Table::new(&["Channel", "State", "In use", "Interrupt at processor", "Reports at processor"]);
+    let mut table =
+        Table::new(&["Channel", "State", "In use", "Interrupt at processor", "Reports at processor"]);
     let index = |index| processor(index).map_or_else(|| "-".to_owned(), |index| index.to_string());
     for (name, channel) in named(&engines) {
         table.row([
@@ -184,7 +193,11 @@ fn print_counters(
         let mut row = vec![whose.clone()];
         for (name, value) in counters {
             let old = before.insert((kind, whose.clone(), name), *value).unwrap_or(0);
-            row.push(if again { format!("{value} +{}", value.saturating_sub(old)) } else { value.to_string() });
+            row.push(if again {
+                format!("{value} +{}", value.saturating_sub(old))
+            } else {
+                value.to_string()
+            });
         }
         table.row(row);
     }
@@ -214,8 +227,9 @@ pub fn errors(
     console: &mut Console<'_>,
 ) -> Result<bool, Trouble> {
     let engines = engines::read_all(transport)?;
-    let findings: Vec<(String, String)> =
-        named(&engines).flat_map(|(name, channel)| complaints(&channel).into_iter().map(move |line| (name.clone(), line))).collect();
+    let findings: Vec<(String, String)> = named(&engines)
+        .flat_map(|(name, channel)| complaints(&channel).into_iter().map(move |line| (name.clone(), line)))
+        .collect();
     let clean = findings.is_empty();
     if as_json {
         let list: Vec<Value> =
@@ -236,10 +250,10 @@ fn complaints(channel: &Channel) -> Vec<String> {
     let mut lines = Vec::new();
     if channel.halts > 0 {
         let bits = ChanErr(channel.last_errors);
-        let cause = if bits.is_empty() { "no error bit was set".to_owned() } else { format!("CHANERR {bits}") };
+        let cause =
+            if bits.is_empty() { "no error bit was set".to_owned() } else { format!("CHANERR {bits}") };
         let meanings: Vec<&str> = bits.bits().map(|bit| bit.text).collect();
-        let meanings =
-            if meanings.is_empty() { String::new() } else { format!(": {}", meanings.join("; ")) };
+        let meanings = if meanings.is_empty() { String::new() } else { format!(": {}", meanings.join("; ")) };
         lines.push(format!("halted {}, the last time with {cause}{meanings}", times(channel.halts)));
     }
     if channel.recovered > 0 {

@@ -159,7 +159,10 @@ mod tests {
         let picture = svg(&points(), "channel 0.0", None);
         assert!(picture.contains("break-even: 64 KiB"), "{picture}");
         // 64 KiB is the largest size here, so the mark stands at the right edge.
-        assert!(picture.contains(r#"<line x1="690.0" y1="60.0" x2="690.0" y2="360.0" stroke="black""#), "{picture}");
+        assert!(
+            picture.contains(r#"<line x1="690.0" y1="60.0" x2="690.0" y2="360.0" stroke="black""#),
+            "{picture}"
+        );
         assert_eq!(picture.matches("<polyline").count(), 4);
     }
 

@@ -33,8 +33,9 @@ impl Table {
         let numeric: Vec<bool> = (0..columns)
             .map(|column| {
                 let mut cells = self.rows.iter().skip(1).map(|row| cell(row, column));
-                cells.all(|text| text == "-" || text.starts_with(|first: char| first.is_ascii_digit() || first == '+'))
-                    && self.rows.len() > 1
+                cells.all(|text| {
+                    text == "-" || text.starts_with(|first: char| first.is_ascii_digit() || first == '+')
+                }) && self.rows.len() > 1
             })
             .collect();
         for row in &self.rows {
@@ -81,6 +82,9 @@ mod tests {
 
     #[test]
     fn sizes_are_named_when_they_are_whole() {
-        assert_eq!([512, 4096, 1 << 20, 3 << 30, 1025].map(bytes), ["512 B", "4 KiB", "1 MiB", "3 GiB", "1025 B"]);
+        assert_eq!(
+            [512, 4096, 1 << 20, 3 << 30, 1025].map(bytes),
+            ["512 B", "4 KiB", "1 MiB", "3 GiB", "1025 B"]
+        );
     }
 }

@@ -170,15 +170,21 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::NotFound => "the device is not there, or has just left: see `netdmactl list`",
             Self::AccessDenied => "only administrators may: run this in an elevated prompt",
-            Self::NotReady => "the device does not work now (powered down, or being removed): try again when it is back",
+            Self::NotReady => {
+                "the device does not work now (powered down, or being removed): try again when it is back"
+            }
             Self::NoSuchRequest => {
                 "the driver does not know the request: install driver and netdmactl of the same version"
             }
             Self::Malformed => {
                 "the driver finds the request malformed: install driver and netdmactl of the same version"
             }
-            Self::NotOurs => "the channel is not open in this program: the provider may have been restarted; try again",
-            Self::NoResources => "no channel, descriptor or memory is left: end another client, or ask for less",
+            Self::NotOurs => {
+                "the channel is not open in this program: the provider may have been restarted; try again"
+            }
+            Self::NoResources => {
+                "no channel, descriptor or memory is left: end another client, or ask for less"
+            }
             Self::NotSupported => "the engine's provider cannot do this",
             Self::EngineError => "the engine reported an error: `netdmactl errors` names it",
             Self::Aborted => "it was cut off by an abort, a reset or a removal: try again",

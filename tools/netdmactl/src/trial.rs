@@ -64,7 +64,8 @@ pub fn test(
     }
     let good = lanes.iter().all(|lane| lane.wrong.is_none());
     if as_json {
-        let list: Vec<Value> = lanes.iter().zip(&counted).map(|(lane, counted)| lane.to_json(counted)).collect();
+        let list: Vec<Value> =
+            lanes.iter().zip(&counted).map(|(lane, counted)| lane.to_json(counted)).collect();
         writeln!(console.out, "{:#}", json!({ "good": good, "seed": seed, "channels": list }))?;
     } else {
         print(&lanes, &counted, console)?;
@@ -106,7 +107,14 @@ impl Lane {
 
 fn print(lanes: &[Lane], counted: &[Option<Statistics>], console: &mut Console<'_>) -> Result<(), Trouble> {
     let mut table = Table::new(&[
-        "Channel", "Processor", "Copies", "Bytes", "Descriptors", "Batches", "Interrupts", "Verdict",
+        "Channel",
+        "Processor",
+        "Copies",
+        "Bytes",
+        "Descriptors",
+        "Batches",
+        "Interrupts",
+        "Verdict",
     ]);
     for (lane, counted) in lanes.iter().zip(counted) {
         let counter = |which: fn(&Statistics) -> u64| {
@@ -131,7 +139,11 @@ fn print(lanes: &[Lane], counted: &[Option<Statistics>], console: &mut Console<'
     let copies: u64 = lanes.iter().map(|lane| lane.copies).sum();
     let bytes: u64 = lanes.iter().map(|lane| lane.bytes).sum();
     if lanes.iter().all(|lane| lane.wrong.is_none()) {
-        writeln!(console.out, "PASSED: {copies} copies, {}, every byte as it should be", table::bytes(bytes))?;
+        writeln!(
+            console.out,
+            "PASSED: {copies} copies, {}, every byte as it should be",
+            table::bytes(bytes)
+        )?;
     } else {
         writeln!(console.out, "FAILED: do not use these engines for data you need")?;
     }
@@ -157,7 +169,11 @@ pub fn reset(
     let outcome = copy_batch(&mut client, &claim, PROOF, &mut Generator::new(1));
     if as_json {
         let wrong = outcome.as_ref().err();
-        writeln!(console.out, "{:#}", json!({ "channel": name.to_string(), "good": wrong.is_none(), "wrong": wrong }))?;
+        writeln!(
+            console.out,
+            "{:#}",
+            json!({ "channel": name.to_string(), "good": wrong.is_none(), "wrong": wrong })
+        )?;
     } else {
         match &outcome {
             Ok((copies, bytes)) => writeln!(

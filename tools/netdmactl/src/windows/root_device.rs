@@ -70,8 +70,7 @@ pub fn add() -> Result<String, Trouble> {
 
     let mut reboot = 0;
     // SAFETY: list and device belong together; no driver is named, so Windows takes the best one; the flag is a local.
-    let installed =
-        unsafe { DiInstallDevice(ptr::null_mut(), list.0, &device, ptr::null(), 0, &mut reboot) };
+    let installed = unsafe { DiInstallDevice(ptr::null_mut(), list.0, &device, ptr::null(), 0, &mut reboot) };
     if installed == 0 {
         let why = last_error_code();
         // A device without a driver is of no use: it goes again.

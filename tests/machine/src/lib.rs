@@ -9,5 +9,4 @@ pub mod events;
 pub mod hosted;
 pub mod lab;
 pub mod life;
-pub mod pieces;
 pub mod soft;

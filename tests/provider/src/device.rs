@@ -9,7 +9,7 @@ use nt::mutex::Mutex;
 use nt::object;
 use nt::pool::Arc;
 use nt::string::Wide;
-use nt::wdf::{Device, DeviceControl, DeviceHandle, DeviceInit, File, PowerState, Request};
+use nt::wdf::{Device, DeviceControl, DeviceHandle, DeviceInit, File, PowerState, Request, Served};
 use nt::{Result, Status, sys};
 
 use crate::engine::Engine;
@@ -45,8 +45,7 @@ impl SoftDevice {
     /// # Errors
     /// What the framework or the interface reports.
     pub fn add(mut init: DeviceInit<'_>, version: u32, irql: &mut Passive) -> Result {
-        init.add_characteristics(sys::FILE_DEVICE_SECURE_OPEN);
-        init.assign_sddl(Wide::new(&SDDL), irql)?;
+        init.secure(sys::FILE_DEVICE_UNKNOWN, Wide::new(&SDDL), irql)?;
         init.watch_files::<Self>();
         let device = init.create(irql, |device, irql| {
             let setup = Setup { version, flags: 0, absent: 0, mode: 0 };
@@ -57,7 +56,7 @@ impl SoftDevice {
                 registration: Mutex::new(registration),
             })
         })?;
-        device.serve_requests(irql)?;
+        device.serve_requests(Served::WhileWorking, irql)?;
         device.create_interface(&CLASS, irql)?;
         device.value()?.register(irql)
     }

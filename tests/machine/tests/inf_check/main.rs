@@ -93,6 +93,19 @@ fn a_reference_to_nothing_and_a_section_without_reference_are_refused() {
 }
 
 #[test]
+fn a_section_that_two_kinds_of_directive_name_is_refused() {
+    breaks(
+        "ioatdma",
+        "AddReg = ioatdma_Device_AddReg",
+        "AddReg = ioatdma_Device_AddReg,ioatdma_Files",
+        1205,
+        "ioatdma_Files",
+        // A file's name is no registry line either.
+        &[1304],
+    );
+}
+
+#[test]
 fn a_file_without_a_source_is_refused() {
     breaks("netdma", "netdma.sys = 1", "other.sys = 1", 1230, "netdma.sys", &[]);
 }

@@ -12,7 +12,7 @@ use nthost::random::Random;
 
 use crate::client::ANY_CHANNEL;
 use crate::lab::{CLIENT_DEVICE, ENGINE, Failure, Lab, PACKAGES, Setup};
-use crate::pieces::{BUFFER, Batch};
+use netdmactl::pieces::{BUFFER, Batch};
 
 /// What every life has.
 pub const ALWAYS: [Event; 6] =
@@ -231,7 +231,7 @@ impl Living {
         let client = lab.open()?;
         let channel = client.open_channel(lab, ANY_CHANNEL)?;
         let data: Vec<u8> = (0..30_000).map(|_| self.random.next() as u8).collect();
-        let batch = Batch::plan(&data, &mut self.random);
+        let batch = Batch::plan(&data, &mut || self.random.next());
         let buffer = lab.buffer(BUFFER)?;
         lab.fill(buffer, &batch.before)?;
         let copying = client.copy(lab, channel.number, buffer, &batch.request())?;

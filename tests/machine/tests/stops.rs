@@ -6,7 +6,7 @@ use std::process::Command;
 
 use machine::client::ANY_CHANNEL;
 use machine::lab::{Failure, Setup};
-use machine::pieces::{BUFFER, Batch};
+use netdmactl::pieces::{BUFFER, Batch};
 use nthost::Stop;
 use nthost::random::Random;
 use nthost::replay::{SEED, seeds};
@@ -28,7 +28,7 @@ fn life(seed: u64) -> Result<(), Failure> {
     let channel = client.open_channel(&mut lab, ANY_CHANNEL)?;
     let buffer = lab.buffer(BUFFER)?;
     let mut random = Random::new(seed);
-    let batch = Batch::plan(&[7; 20_000], &mut random);
+    let batch = Batch::plan(&[7; 20_000], &mut || random.next());
     lab.fill(buffer, &batch.before)?;
     let _copying = client.copy(&mut lab, channel.number, buffer, &batch.request())?;
     lab.run(|k| {

@@ -12,7 +12,7 @@ use ioat_regs::{config, device::Messages};
 
 use crate::{
     memory::{Access, Memory},
-    protocol::{Command, Errno, Fields, MAX_DATA, irq, region, version_reply, words, words_and_doubles},
+    protocol::{Command, Fields, MAX_DATA, Refusal, irq, region, version_reply, words, words_and_doubles},
 };
 
 /// Descriptors done between two looks at the socket.
@@ -156,11 +156,17 @@ impl Function {
     ///
     /// # Errors
     /// The command is refused; nothing has changed.
-    pub fn handle(&mut self, command: u16, payload: &[u8], files: Vec<OwnedFd>) -> Result<Vec<u8>, Errno> {
-        let command = Command::of(command).ok_or(Errno::NotSupported)?;
+    pub fn handle(&mut self, command: u16, payload: &[u8], files: Vec<OwnedFd>) -> Result<Vec<u8>, Refusal> {
+        let command = Command::of(command)
+            .ok_or_else(|| Refusal::not_supported(format!("command {command} is not served")))?;
         if command != Command::Version && !self.greeted {
-            return Err(Errno::Invalid);
+            return Err(Refusal::invalid(format!("{command:?} before Version")));
         }
+        self.obey(command, payload, files)
+            .map_err(|refusal| Refusal { why: format!("{command:?}: {refusal}"), ..refusal })
+    }
+
+    fn obey(&mut self, command: Command, payload: &[u8], files: Vec<OwnedFd>) -> Result<Vec<u8>, Refusal> {
         match command {
             Command::Version => self.greet(payload),
             Command::DmaMap => self.map(payload, files),
@@ -182,39 +188,42 @@ impl Function {
         }
     }
 
-    fn greet(&mut self, payload: &[u8]) -> Result<Vec<u8>, Errno> {
+    fn greet(&mut self, payload: &[u8]) -> Result<Vec<u8>, Refusal> {
         let major = Fields::of(payload, 4)?.half(0);
         if major != 0 {
-            return Err(Errno::NotSupported);
+            return Err(Refusal::not_supported(format!("major version {major}; this is version 0")));
         }
         self.greeted = true;
         Ok(version_reply())
     }
 
-    fn map(&mut self, payload: &[u8], mut files: Vec<OwnedFd>) -> Result<Vec<u8>, Errno> {
+    fn map(&mut self, payload: &[u8], mut files: Vec<OwnedFd>) -> Result<Vec<u8>, Refusal> {
         const WRITE: u32 = 2;
         let fields = Fields::of(payload, 32)?;
         if files.len() > 1 {
-            return Err(Errno::Invalid);
+            return Err(Refusal::invalid(format!("{} files for one range", files.len())));
         }
         let access = Access { write: fields.word(4) & WRITE != 0 };
         let (offset, address, size) = (fields.double(8), fields.double(16), fields.double(24));
         let file = files.pop().map(File::from);
-        self.bench.memory.map(address, size, offset, file, access).map_err(|error| {
-            eprintln!("ioat-vfio: memory at {address:#x}, {size:#x} bytes: {error}");
-            Errno::Invalid
-        })?;
+        self.bench
+            .memory
+            .map(address, size, offset, file, access)
+            .map_err(|error| Refusal::invalid(format!("{size:#x} bytes at {address:#x}: {error}")))?;
         Ok(Vec::new())
     }
 
-    fn unmap(&mut self, payload: &[u8]) -> Result<Vec<u8>, Errno> {
+    fn unmap(&mut self, payload: &[u8]) -> Result<Vec<u8>, Refusal> {
         const ALL: u32 = 2;
         let fields = Fields::of(payload, 24)?;
         let (flags, address, size) = (fields.word(4), fields.double(8), fields.double(16));
         if flags & ALL != 0 {
             self.bench.memory.clear();
         } else {
-            self.bench.memory.unmap(address, size).map_err(|_| Errno::Invalid)?;
+            self.bench
+                .memory
+                .unmap(address, size)
+                .map_err(|error| Refusal::invalid(format!("{size:#x} bytes at {address:#x}: {error}")))?;
         }
         Ok(payload[..24].to_vec())
     }
@@ -228,29 +237,29 @@ impl Function {
         }
     }
 
-    fn region_info(&self, payload: &[u8]) -> Result<Vec<u8>, Errno> {
+    fn region_info(&self, payload: &[u8]) -> Result<Vec<u8>, Refusal> {
         let number = Fields::of(payload, 16)?.word(8);
         if number >= region::COUNT {
-            return Err(Errno::Invalid);
+            return Err(Refusal::invalid(format!("there is no region {number}")));
         }
         let size = self.region_size(number);
         let flags = if size == 0 { 0 } else { region::READ_WRITE };
         Ok(words_and_doubles(&[32, flags, number, 0], &[size, 0]))
     }
 
-    fn irq_info(&self, payload: &[u8]) -> Result<Vec<u8>, Errno> {
+    fn irq_info(&self, payload: &[u8]) -> Result<Vec<u8>, Refusal> {
         let kind = Fields::of(payload, 16)?.word(8);
         let (flags, count) = match kind {
             irq::LINE => (irq::EVENTFD | irq::MASKABLE | irq::AUTOMASKED, 1),
             irq::MSI => (irq::EVENTFD | irq::NO_RESIZE, self.bench.msi.len()),
             irq::MSIX => (irq::EVENTFD | irq::NO_RESIZE, self.bench.msix.len()),
             _ if kind < irq::COUNT => (irq::EVENTFD, 0),
-            _ => return Err(Errno::Invalid),
+            _ => return Err(Refusal::invalid(format!("there are no interrupts of kind {kind}"))),
         };
         Ok(words(&[16, flags, kind, count as u32]))
     }
 
-    fn set_irqs(&mut self, payload: &[u8], files: Vec<OwnedFd>) -> Result<Vec<u8>, Errno> {
+    fn set_irqs(&mut self, payload: &[u8], files: Vec<OwnedFd>) -> Result<Vec<u8>, Refusal> {
         let fields = Fields::of(payload, 20)?;
         let (flags, kind) = (fields.word(4), fields.word(8));
         let (start, count) = (fields.word(12) as usize, fields.word(16) as usize);
@@ -262,10 +271,12 @@ impl Function {
             irq::MSI => &mut self.bench.msi,
             irq::MSIX => &mut self.bench.msix,
             _ if kind < irq::COUNT && count == 0 => return Ok(Vec::new()),
-            _ => return Err(Errno::Invalid),
+            _ => return Err(Refusal::invalid(format!("there are no interrupts of kind {kind}"))),
         };
-        let end = start.checked_add(count).ok_or(Errno::Invalid)?;
-        let chosen = slots.get_mut(start..end).ok_or(Errno::Invalid)?;
+        let vectors = slots.len();
+        let chosen = start.checked_add(count).and_then(|end| slots.get_mut(start..end)).ok_or_else(|| {
+            Refusal::invalid(format!("{count} vectors from {start} on: of kind {kind} there are {vectors}"))
+        })?;
         match flags {
             _ if flags == irq::TRIGGER | irq::DATA_NONE && count == 0 => slots.fill_with(|| None),
             _ if flags == irq::TRIGGER | irq::DATA_NONE => {
@@ -278,16 +289,27 @@ impl Function {
                     *slot = Some(File::from(file));
                 }
             }
-            _ => return Err(Errno::Invalid),
+            _ => {
+                let files = files.len();
+                return Err(Refusal::invalid(format!(
+                    "flags {flags:#x} with {count} vectors and {files} files"
+                )));
+            }
         }
         self.wire();
         Ok(Vec::new())
     }
 
-    fn set_line(&mut self, flags: u32, start: usize, count: usize, files: Vec<OwnedFd>) -> Result<(), Errno> {
+    fn set_line(
+        &mut self,
+        flags: u32,
+        start: usize,
+        count: usize,
+        files: Vec<OwnedFd>,
+    ) -> Result<(), Refusal> {
         let line = &mut self.bench.line;
         if start != 0 || count > 1 {
-            return Err(Errno::Invalid);
+            return Err(Refusal::invalid(format!("{count} lines from {start} on: there is one")));
         }
         match flags {
             _ if flags == irq::TRIGGER | irq::DATA_NONE && count == 0 => line.file = None,
@@ -298,7 +320,7 @@ impl Function {
             }
             _ if flags == irq::MASK | irq::DATA_NONE => line.masked = true,
             _ if flags == irq::UNMASK | irq::DATA_NONE => line.masked = false,
-            _ => return Err(Errno::NotSupported),
+            _ => return Err(Refusal::not_supported(format!("flags {flags:#x} for the line"))),
         }
         line.update();
         Ok(())
@@ -312,17 +334,19 @@ impl Function {
     }
 
     /// Offset, region and length of an access, all within bounds.
-    fn access(&self, payload: &[u8]) -> Result<(u64, u32, usize), Errno> {
+    fn access(&self, payload: &[u8]) -> Result<(u64, u32, usize), Refusal> {
         let fields = Fields::of(payload, 16)?;
         let (offset, number, count) = (fields.double(0), fields.word(8), fields.word(12) as usize);
-        let end = offset.checked_add(count as u64).ok_or(Errno::Invalid)?;
-        if count > MAX_DATA || end > self.region_size(number) {
-            return Err(Errno::Invalid);
+        let size = self.region_size(number);
+        let inside = offset.checked_add(count as u64).is_some_and(|end| end <= size);
+        if count > MAX_DATA || !inside {
+            let why = format!("{count} bytes at {offset:#x} of region {number}, which has {size:#x} bytes");
+            return Err(Refusal::invalid(why));
         }
         Ok((offset, number, count))
     }
 
-    fn read(&mut self, payload: &[u8]) -> Result<Vec<u8>, Errno> {
+    fn read(&mut self, payload: &[u8]) -> Result<Vec<u8>, Refusal> {
         let (start, number, count) = self.access(payload)?;
         self.engine.settle(&mut self.bench);
         let mut answer = payload[..16].to_vec();
@@ -337,7 +361,7 @@ impl Function {
         Ok(answer)
     }
 
-    fn write(&mut self, payload: &[u8]) -> Result<Vec<u8>, Errno> {
+    fn write(&mut self, payload: &[u8]) -> Result<Vec<u8>, Refusal> {
         let (start, number, count) = self.access(payload)?;
         let data = Fields::of(payload, 16 + count)?.rest(16);
         let mut data = data.iter();

@@ -4,7 +4,10 @@
 use std::{env, fs, path::PathBuf, process::ExitCode, sync::Mutex, thread};
 
 use ioat_model::{Engine, FAULTS, FaultPlan, Options, Timing};
-use ioat_regs::device::{DEVICES, INTEL};
+use ioat_regs::{
+    Version,
+    device::{DEVICES, INTEL},
+};
 use ioat_vfio::{
     function::Function,
     server::{self, End},
@@ -16,6 +19,7 @@ ioat-vfio --socket PATH [--socket PATH ...] [options]
 Offers functions of an I/OAT engine as vfio-user PCI functions, one per socket, function 0 first.
 
   --id VENDOR:DEVICE   which engine, in hexadecimal (default 8086:6f20; the vendor may be left out)
+  --version X.Y        CBVER, for 8086:2021, which was seen as 3.3 (default: as the platform has)
   --channels N         channels per function, 1 to 4 (default: as the product has)
   --capability BITS    DMACAPABILITY, in hexadecimal (default: as the profile has; 0x341 adds XOR and PQ)
   --fault PLAN         what goes wrong, for example 'flip-bit copy=*/100'; may be given several times
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
 struct Request {
     sockets: Vec<PathBuf>,
     device: (u16, u16),
+    version: Option<Version>,
     channels: Option<u8>,
     capability: Option<u32>,
     faults: FaultPlan,
@@ -76,7 +81,7 @@ fn run() -> Result<ExitCode, String> {
                 scope.spawn(move || {
                     let mut broken = false;
                     loop {
-                        let end = server::serve(&listener, &mut function)
+                        let end = server::serve(&listener, &mut function, server::PATIENCE)
                             .map_err(|error| format!("function {number}: {error}"))?;
                         broken |= matches!(end, End::Broken(_));
                         let _turn = output.lock();
@@ -111,6 +116,13 @@ fn options(request: &Request, number: u8) -> Result<Options, String> {
         Options::function_of(vendor, device, number)
     };
     let mut options = options.map_err(|error| error.to_string())?;
+    if number == 0 && request.sockets.len() > 1 && options.device.device != device {
+        return Err(format!(
+            "--id {device:04x} is not function 0 of its engine: with several sockets give {:04x}",
+            options.device.device
+        ));
+    }
+    options.version = request.version.unwrap_or(options.version);
     options.channels = request.channels.unwrap_or(options.channels);
     options.capability = request.capability.map_or(options.capability, Into::into);
     options.faults = request.faults.clone();
@@ -122,6 +134,7 @@ fn parse(words: Vec<String>) -> Result<Request, String> {
     let mut request = Request {
         sockets: Vec::new(),
         device: (INTEL, 0x6F20),
+        version: None,
         channels: None,
         capability: None,
         faults: FaultPlan::default(),
@@ -134,7 +147,8 @@ fn parse(words: Vec<String>) -> Result<Request, String> {
         match word.as_str() {
             "--stats" => request.statistics = true,
             "--once" => request.once = true,
-            "--socket" | "--id" | "--channels" | "--capability" | "--fault" | "--fault-file" | "--timing" => {
+            "--socket" | "--id" | "--version" | "--channels" | "--capability" | "--fault"
+            | "--fault-file" | "--timing" => {
                 let value = words.next().ok_or_else(|| format!("{word} wants a value after it"))?;
                 take(&mut request, &word, &value)?;
             }
@@ -149,8 +163,15 @@ fn parse(words: Vec<String>) -> Result<Request, String> {
 
 fn take(request: &mut Request, option: &str, value: &str) -> Result<(), String> {
     match option {
-        "--socket" => request.sockets.push(value.into()),
+        "--socket" => {
+            let path = PathBuf::from(value);
+            if request.sockets.contains(&path) {
+                return Err(format!("--socket {value} is given twice: each function needs its own"));
+            }
+            request.sockets.push(path);
+        }
         "--id" => request.device = id(value)?,
+        "--version" => request.version = Some(version(value)?),
         "--channels" => {
             let channels = value.parse().map_err(|_| format!("--channels {value}: not a number"))?;
             request.channels = Some(channels);
@@ -183,6 +204,14 @@ fn id(text: &str) -> Result<(u16, u16), String> {
     match (vendor, u16::from_str_radix(device, 16)) {
         (Ok(vendor), Ok(device)) => Ok((vendor, device)),
         _ => Err(format!("--id {text}: write 6f20 or 8086:6f20")),
+    }
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    let digit = |text: &str| text.parse::<u8>().ok().filter(|&digit| digit < 16);
+    match text.split_once('.').map(|(major, minor)| (digit(major), digit(minor))) {
+        Some((Some(major), Some(minor))) => Ok(Version(major << 4 | minor)),
+        _ => Err(format!("--version {text}: write 3.2 or 3.3")),
     }
 }
 

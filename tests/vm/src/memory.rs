@@ -35,8 +35,10 @@ pub struct Access {
 /// Why a range cannot be mapped or unmapped.
 #[derive(Debug)]
 pub enum BadRange {
-    /// Empty, beyond the address space, or overlapping one that is mapped.
+    /// Empty or beyond the address space.
     Range,
+    /// Overlapping one that is mapped, or cutting it in two.
+    Overlap,
     /// The file is shorter than the range says, or cannot be mapped.
     File(String),
 }
@@ -44,7 +46,8 @@ pub enum BadRange {
 impl fmt::Display for BadRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Range => f.write_str("the range is empty, too large, or overlaps another one"),
+            Self::Range => f.write_str("the range is empty or leaves the address space"),
+            Self::Overlap => f.write_str("only a part of the range belongs to one that is mapped"),
             Self::File(error) => write!(f, "its file cannot be mapped: {error}"),
         }
     }
@@ -72,7 +75,7 @@ impl Memory {
     ) -> Result<(), BadRange> {
         let end = address.checked_add(size).filter(|_| size != 0).ok_or(BadRange::Range)?;
         if self.ranges.range(..end).next_back().is_some_and(|(start, range)| start + range.size > address) {
-            return Err(BadRange::Range);
+            return Err(BadRange::Overlap);
         }
         let bytes = file.map(|file| open(file, offset, size, access)).transpose()?;
         self.ranges.insert(address, Range { size, bytes, writable: access.write });
@@ -82,7 +85,7 @@ impl Memory {
     /// Removes what is mapped from `address` on for `size` bytes.
     ///
     /// # Errors
-    /// [`BadRange::Range`] when that would cut a range in two. Nothing there is nothing to remove: QEMU clears whole
+    /// [`BadRange::Overlap`] when that would cut a range in two. Nothing there is nothing to remove: QEMU clears whole
     /// stretches of a virtual IOMMU that way.
     pub fn unmap(&mut self, address: u64, size: u64) -> Result<(), BadRange> {
         let end = address.checked_add(size).filter(|_| size != 0).ok_or(BadRange::Range)?;
@@ -92,7 +95,7 @@ impl Memory {
         let cut_behind = inside.clone().next_back().is_some_and(|(start, range)| start + range.size > end);
         let starts: Vec<u64> = inside.map(|(&start, _)| start).collect();
         if cut_before || cut_behind {
-            return Err(BadRange::Range);
+            return Err(BadRange::Overlap);
         }
         for start in starts {
             self.ranges.remove(&start);

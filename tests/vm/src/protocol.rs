@@ -4,6 +4,8 @@
 //! little-endian, then a payload whose length the header tells. Payloads reuse the structures of Linux'
 //! vfio.h. Everything here is length-checked parsing; a message that does not parse is answered with an error.
 
+use std::fmt;
+
 /// Bytes in a header.
 pub const HEADER: usize = 16;
 /// Most bytes of data in one region access or message, as announced to the client.
@@ -102,10 +104,10 @@ impl Header {
     }
 
     /// The answer: `payload`, or the error number.
-    pub fn reply(&self, outcome: &Result<Vec<u8>, Errno>) -> Vec<u8> {
+    pub fn reply(&self, outcome: &Result<Vec<u8>, Refusal>) -> Vec<u8> {
         let (flags, error, payload) = match outcome {
             Ok(payload) => (REPLY, 0, payload.as_slice()),
-            Err(errno) => (REPLY | ERROR, *errno as u32, &[][..]),
+            Err(refusal) => (REPLY | ERROR, refusal.errno as u32, &[][..]),
         };
         let mut message = Vec::with_capacity(HEADER + payload.len());
         message.extend_from_slice(&self.id.to_le_bytes());
@@ -118,7 +120,36 @@ impl Header {
     }
 }
 
-/// Why a command is refused, as Linux numbers it.
+/// Why a command is refused. Nothing has changed then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What the client is told.
+    pub errno: Errno,
+    /// What people are told.
+    pub why: String,
+}
+
+impl Refusal {
+    /// The request makes no sense.
+    pub fn invalid(why: impl Into<String>) -> Self {
+        Self { errno: Errno::Invalid, why: why.into() }
+    }
+
+    /// The thing asked for does not exist here.
+    pub fn not_supported(why: impl Into<String>) -> Self {
+        Self { errno: Errno::NotSupported, why: why.into() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The error number of a refusal, as Linux numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Errno {
@@ -137,8 +168,11 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// It is shorter.
-    pub fn of(payload: &'a [u8], length: usize) -> Result<Self, Errno> {
-        if payload.len() < length { Err(Errno::Invalid) } else { Ok(Self(payload)) }
+    pub fn of(payload: &'a [u8], length: usize) -> Result<Self, Refusal> {
+        if payload.len() < length {
+            return Err(Refusal::invalid(format!("it has {} bytes of {length}", payload.len())));
+        }
+        Ok(Self(payload))
     }
 
     fn bytes<const N: usize>(&self, offset: usize) -> [u8; N] {

@@ -25,8 +25,8 @@ use crate::{
     protocol::{HEADER, Header, MAX_FDS},
 };
 
-/// How long a client may take over the rest of a message it has begun, and over taking an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client may usually take over the rest of a message it has begun, and over taking an answer.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a client's visit ended.
 #[derive(Debug)]
@@ -66,13 +66,14 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(path)
 }
 
-/// Serves the next client from its connection to its end.
+/// Serves the next client from its connection to its end. One that stops within a message, or does not take its
+/// answers, for longer than `patience` is dropped.
 ///
 /// # Errors
 /// Nobody can connect any more.
-pub fn serve(listener: &UnixListener, function: &mut Function) -> io::Result<End> {
+pub fn serve(listener: &UnixListener, function: &mut Function, patience: Duration) -> io::Result<End> {
     let (stream, _) = listener.accept()?;
-    let end = match visit(stream, function) {
+    let end = match visit(stream, function, patience) {
         Ok(()) if function.is_greeted() => End::Left,
         Ok(()) => End::Silent,
         Err(error) => End::Broken(error.to_string()),
@@ -82,9 +83,9 @@ pub fn serve(listener: &UnixListener, function: &mut Function) -> io::Result<End
 }
 
 /// One client's visit: the engine works between its messages.
-fn visit(mut stream: UnixStream, function: &mut Function) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+fn visit(mut stream: UnixStream, function: &mut Function, patience: Duration) -> io::Result<()> {
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     loop {
         let wait = match function.run() {
             Next::Now => Some(Duration::ZERO),
@@ -97,16 +98,26 @@ fn visit(mut stream: UnixStream, function: &mut Function) -> io::Result<()> {
         let Some((header, files)) = receive_header(&stream)? else { return Ok(()) };
         let length = header.payload().map_err(io::Error::other)?;
         let mut payload = vec![0; length];
-        stream.read_exact(&mut payload).map_err(|error| {
-            io::Error::new(error.kind(), format!("message {} stops early: {error}", header.id))
-        })?;
+        stream
+            .read_exact(&mut payload)
+            .map_err(|error| because(format!("message {} stops early", header.id), &error))?;
         let outcome = function.handle(header.command, &payload, files);
-        if let Err(errno) = &outcome {
-            eprintln!("ioat-vfio: command {} refused: {errno:?}", header.command);
+        if let Err(refusal) = &outcome {
+            eprintln!("ioat-vfio: message {} refused: {refusal}", header.id);
         }
         if header.wants_reply() {
-            stream.write_all(&header.reply(&outcome))?;
+            stream.write_all(&header.reply(&outcome)).map_err(|error| {
+                because(format!("the answer to message {} is not taken", header.id), &error)
+            })?;
         }
+    }
+}
+
+/// `what` happened, and the reason; a time-out goes without saying.
+fn because(what: String, error: &io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::other(what),
+        _ => io::Error::other(format!("{what}: {error}")),
     }
 }
 
@@ -132,7 +143,8 @@ fn receive_header(stream: &UnixStream) -> io::Result<Option<(Header, Vec<OwnedFd
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut parts = [IoSliceMut::new(&mut bytes[have..])];
-        let received = recvmsg(stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        let received = recvmsg(stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
+            .map_err(|error| because(format!("a header stops after {have} bytes"), &error.into()))?;
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(received) = message {
                 files.extend(received);

@@ -12,6 +12,7 @@ use std::{
     process::{Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use ioat_model::{Engine, Options};
@@ -21,6 +22,7 @@ use ioat_vfio::{
     server::{self, End},
 };
 use proof::proves;
+use proptest::prelude::*;
 use rustix::{
     event::{EventfdFlags, eventfd},
     fs::{MemfdFlags, ftruncate, memfd_create},
@@ -46,11 +48,15 @@ fn socket() -> PathBuf {
 
 /// Serves `clients` clients one after the other; joining tells how each visit ended.
 fn server(device: u16, path: &Path, clients: usize) -> JoinHandle<Vec<End>> {
+    patient_server(device, path, clients, server::PATIENCE)
+}
+
+fn patient_server(device: u16, path: &Path, clients: usize, patience: Duration) -> JoinHandle<Vec<End>> {
     let engine = Engine::new(Options::new(0x8086, device).unwrap()).unwrap();
     let listener = server::listen(path).unwrap();
     thread::spawn(move || {
         let mut function = Function::new(engine);
-        (0..clients).map(|_| server::serve(&listener, &mut function).unwrap()).collect()
+        (0..clients).map(|_| server::serve(&listener, &mut function, patience).unwrap()).collect()
     })
 }
 
@@ -384,6 +390,82 @@ fn a_client_that_breaks_the_protocol_is_dropped_and_the_next_one_is_served() {
 }
 
 #[test]
+fn a_client_that_falls_silent_within_a_message_or_takes_no_answers_is_dropped() {
+    let path = socket();
+    let server = patient_server(0x6F20, &path, 4, Duration::from_millis(1));
+    let mut half_a_header = UnixStream::connect(&path).unwrap();
+    half_a_header.write_all(&[0; 7]).unwrap();
+    let _ = half_a_header.read_to_end(&mut Vec::new());
+    let mut half_a_payload = UnixStream::connect(&path).unwrap();
+    half_a_payload.write_all(&message(10, 64, 0, &[1; 20])).unwrap();
+    let _ = half_a_payload.read_to_end(&mut Vec::new());
+    let mut deaf = UnixStream::connect(&path).unwrap();
+    deaf.write_all(&greeting()).unwrap();
+    // More answers than a socket holds: all of configuration space each.
+    let read = whole(9, &[&[0; 8][..], &CONFIG.to_le_bytes(), &4096_u32.to_le_bytes()].concat());
+    while deaf.write_all(&read).is_ok() {}
+
+    let mut rig = Rig::connect(&path);
+    assert_eq!(rig.register(0x08), 3, "the next client is served");
+    drop(rig);
+
+    let ends: Vec<String> = server.join().unwrap().iter().map(End::to_string).collect();
+    assert_eq!(ends[0], "the client was dropped: a header stops after 7 bytes");
+    assert_eq!(ends[1], "the client was dropped: message 7 stops early");
+    assert_eq!(ends[2], "the client was dropped: the answer to message 7 is not taken");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(1),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Well-formed headers around anything: the server answers each message, works on, and serves the next client.
+    #[test]
+    fn no_sequence_of_messages_upsets_the_server(
+        device in prop::sample::select(vec![0x1A38_u16, 0x402F, 0x3430, 0x6F20, 0x6F50, 0x2021, 0x0B00]),
+        messages in prop::collection::vec(any_message(), 0..60),
+    ) {
+        let path = socket();
+        let server = server(device, &path, 2);
+        let mut stream = UnixStream::connect(&path).unwrap();
+        for bytes in [greeting()].iter().chain(&messages) {
+            stream.write_all(bytes).unwrap();
+            reply(&mut stream);
+        }
+        drop(stream);
+        drop(Client::new(&path).unwrap());
+        let ends = server.join().unwrap();
+        prop_assert!(matches!(ends[..], [End::Left, End::Left]), "{ends:?}");
+    }
+}
+
+/// A message with a header that holds and a payload that may be anything, but is often nearly right.
+fn any_message() -> impl Strategy<Value = Vec<u8>> {
+    let numbers = prop_oneof![
+        Just(0_u32),
+        Just(1),
+        Just(2),
+        Just(4),
+        Just(7),
+        Just(8),
+        Just(64),
+        Just(0x86),
+        Just(0x90),
+        Just(0x1000),
+        Just(0x8000_1000),
+        Just(u32::MAX),
+        any::<u32>(),
+    ];
+    (0_u16..16, prop::collection::vec(numbers, 0..12)).prop_map(|(command, words)| {
+        whole(command, &words.into_iter().flat_map(u32::to_le_bytes).collect::<Vec<_>>())
+    })
+}
+
+#[test]
 fn a_client_that_vanishes_during_work_leaves_nothing_behind() {
     let path = socket();
     let server = server(0x6F20, &path, 2);
@@ -448,9 +530,26 @@ fn the_program_names_what_is_wrong_with_its_command_line() {
         (vec!["--socket"], "--socket wants a value after it"),
         (vec!["--socket", path, "--id", "0b25"], "8086:0b25 is not an I/OAT engine"),
         (vec!["--socket", path, "--id", "six"], "--id six: write 6f20 or 8086:6f20"),
+        (vec!["--socket", path, "--id", "0x6f20"], "--id 0x6f20: write 6f20 or 8086:6f20"),
+        (vec!["--socket", path, "--id", "6f2e", "--socket", "/tmp/x"], "with several sockets give 6f20"),
+        (vec!["--socket", path, "--socket", path], "is given twice"),
+        (vec!["--socket", path, "--version", "3"], "--version 3: write 3.2 or 3.3"),
+        (vec!["--socket", path, "--version", "3.4"], "this device never reports version 3.4"),
+        (vec!["--socket", path, "--channels", "0"], "0 channels: a function has 1 to 4"),
+        (vec!["--socket", path, "--channels", "four"], "--channels four: not a number"),
         (vec!["--socket", path, "--channels", "9"], "9 channels: a function has 1 to 4"),
         (vec!["--socket", path, "--capability", "0x40000"], "does not execute capabilities 0x00040000"),
         (vec!["--socket", path, "--fault", "explode"], "there is no fault `explode`"),
+        (vec!["--socket", path, "--fault", "halt descriptor=0 error=read-data"], "descriptor=0: write 5, 5+"),
+        (vec!["--socket", path, "--fault", "halt descriptor=1 error=bad"], "error=bad: no such CHANERR bit"),
+        (vec!["--socket", path, "--fault", "removed access=0"], "access=0: things are counted from one"),
+        (vec!["--socket", path, "--fault", "flip-bit copy=1 copy=2"], "copy= is given twice"),
+        (vec!["--socket", path, "--fault-file", "/"], "--fault-file /: Is a directory"),
+        (
+            vec!["--socket", path, "--fault-file", "/bin/true"],
+            "--fault-file /bin/true: stream did not contain",
+        ),
+        (vec!["--socket", path, "--timing", "jitter=-1"], "jitter=-1: not a number"),
         (vec!["--socket", path, "--fault-file", "/nowhere"], "--fault-file /nowhere: No such file"),
         (vec!["--socket", path, "--timing", "speed=9"], "there is no timing `speed`"),
         (vec!["--socket", "/nowhere/at/all"], "cannot listen at /nowhere/at/all"),

@@ -98,7 +98,14 @@ macro_rules! suite {
 /// The suite ran on our function and was content.
 fn content(outcome: &Outcome) -> Result<String, String> {
     if outcome.count("DPDK ### Test dmadev instance 0 [0000:00:04.0]") == 0 {
-        return Err("DPDK's suite did not run on the engine".into());
+        // The driver refused the engine, or the suite's part that comes before the data did.
+        let why = outcome.serial.lines().find(|line| line.starts_with("DPDK ") && line.contains("failed"));
+        return Err(match why {
+            Some(line) => {
+                format!("DPDK's suite did not get to the data: {}", line.trim_start_matches("DPDK "))
+            }
+            None => "DPDK's suite did not run on the engine".into(),
+        });
     }
     // `+ Tests Failed :       0`, once per suite.
     let failures = |line: &&str| line.contains("Tests Failed :") && !line.trim_end().ends_with(" 0");
@@ -154,8 +161,18 @@ pub fn scenarios() -> Vec<Scenario> {
             ..PHYSICAL
         },
         Scenario {
-            name: "dpdk-catches-halt-reports-failed",
-            engine: &[
+            name: "dpdk-catches-active-after-reset",
+            engine: &["--fault", "defect name=active-after-reset"],
+            must_be_caught: true,
+            ..PHYSICAL
+        },
+        broken_in_errors(
+            "dpdk-catches-error-is-storage",
+            &["--id", "0b00", "--timing", "start-delay=30000000", "--fault", "defect name=error-is-storage"],
+        ),
+        broken_in_errors(
+            "dpdk-catches-halt-reports-failed",
+            &[
                 "--id",
                 "0b00",
                 "--timing",
@@ -163,8 +180,11 @@ pub fn scenarios() -> Vec<Scenario> {
                 "--fault",
                 "defect name=halt-reports-failed",
             ],
-            must_be_caught: true,
-            ..BEHIND_IOMMU
-        },
+        ),
     ]
+}
+
+/// The scenario of an engine that is broken where descriptors fail.
+const fn broken_in_errors(name: &'static str, engine: &'static [&'static str]) -> Scenario {
+    Scenario { name, engine, must_be_caught: true, ..BEHIND_IOMMU }
 }

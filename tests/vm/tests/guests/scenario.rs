@@ -2,6 +2,8 @@
 
 use std::{fs, path::PathBuf};
 
+use ioat_model::Defect;
+
 use crate::{
     initramfs::Initramfs,
     lab::Lab,
@@ -80,6 +82,28 @@ if [ -e /reboot ]; then reboot -f; else poweroff -f; fi
 "#;
 
 impl Scenario {
+    /// What of it differs from the plain one, for a table.
+    pub fn special(&self) -> String {
+        let mut words: Vec<String> = [self.engine, self.qemu, &[self.kernel]]
+            .into_iter()
+            .map(|options| options.join(" "))
+            .filter(|options| !options.is_empty())
+            .map(|options| format!("`{options}`"))
+            .collect();
+        if self.functions > 1 {
+            words.push(format!("{} functions", self.functions));
+        }
+        if self.boots > 1 {
+            words.push(format!("{} boots", self.boots));
+        }
+        if words.is_empty() { "-".into() } else { words.join(", ") }
+    }
+
+    /// The seeded mistake of its engine, if it has one.
+    pub fn defect(&self) -> Option<Defect> {
+        self.engine.iter().find_map(|word| Defect::named(word.strip_prefix("defect name=")?))
+    }
+
     /// Runs it.
     pub fn run(&self, lab: &Lab) -> Verdict {
         if let Some(instead) = self.instead {

@@ -289,7 +289,7 @@ impl Channel {
             self.statistics.interrupts_latched += 1;
             self.latched = !shared.has(Defect::LostLatch);
         } else {
-            self.signal(now + shared.options.timing.interrupt_lag, shared);
+            self.signal(now.saturating_add(shared.options.timing.interrupt_lag), shared);
         }
     }
 

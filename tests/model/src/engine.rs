@@ -7,7 +7,7 @@ use ioat_regs::{ChanErr, ChanSts, channel as channel_registers, config, device::
 use crate::{
     channel::Channel,
     defects::Defect,
-    faults::Fault,
+    faults::{Fault, FaultPlan},
     host::{Host, Progress},
     operation::Dma,
     options::{BadOptions, Options},
@@ -108,6 +108,12 @@ impl Engine {
         self.shared.interrupts.wire(vector, message);
     }
 
+    /// From now on this goes wrong, instead of what the options or an earlier plan said; the things that a plan numbers
+    /// are counted from one again. What only happens at power-on happens at the next one.
+    pub fn set_faults(&mut self, faults: FaultPlan) {
+        self.shared.set_faults(faults);
+    }
+
     /// What the function has done, its channels apart.
     pub fn statistics(&self) -> FunctionStatistics {
         FunctionStatistics { faults: self.shared.counts.faults, ..self.statistics }
@@ -200,8 +206,6 @@ impl Engine {
     }
 
     fn read_register(&mut self, slot: &Slot, mask: u64) -> u64 {
-        let channel = &mut self.channels[usize::from(slot.index)];
-        let platform = self.shared.options.device.platform;
         let value = match slot.register {
             Register::Chancnt => self.shared.options.channels.into(),
             Register::Xfercap => self.shared.options.xfercap.into(),
@@ -221,13 +225,13 @@ impl Engine {
                 self.shared.interrupts.read_table(slot.index, RegisterFile::is_upper_half(slot))
             }
             Register::MsixPending => self.shared.interrupts.pending(&self.shared.space),
-            Register::DmaComp => {
-                channel.statistics.accesses.count_read(slot.register);
-                return platform.compatibility.into_bits().into();
-            }
             register => {
+                let channel = &mut self.channels[usize::from(slot.index)];
                 channel.statistics.accesses.count_read(register);
-                return channel.read(register, mask);
+                return match register {
+                    Register::DmaComp => self.shared.options.device.platform.compatibility.into_bits().into(),
+                    _ => channel.read(register, mask),
+                };
             }
         };
         self.statistics.accesses.count_read(slot.register);

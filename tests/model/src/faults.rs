@@ -231,9 +231,9 @@ fn parse(statement: &str) -> Result<Fault, String> {
         },
         "drop-interrupt" => Fault::DropInterrupt { interrupt: fields.which("interrupt")? },
         "spurious-interrupt" => Fault::SpuriousInterrupt { descriptor: fields.which("descriptor")? },
-        "stuck-interrupt" => Fault::StuckInterrupt { interrupt: fields.number("interrupt")? },
+        "stuck-interrupt" => Fault::StuckInterrupt { interrupt: fields.ordinal("interrupt")? },
         "halt" => Fault::Halt { descriptor: fields.which("descriptor")?, error: fields.error()? },
-        "removed" => Fault::Removed { access: fields.number("access")? },
+        "removed" => Fault::Removed { access: fields.ordinal("access")? },
         "lost-completion" => Fault::LostCompletion { completion: fields.which("completion")? },
         "late-completion" => {
             Fault::LateCompletion { completion: fields.which("completion")?, by: fields.number("by")? }
@@ -267,9 +267,15 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn of(name: &'a str, words: impl Iterator<Item = &'a str>) -> Result<Self, String> {
-        let pairs = words
-            .map(|word| word.split_once('=').ok_or_else(|| format!("`{word}` is not of the form key=value")))
-            .collect::<Result<_, _>>()?;
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        for word in words {
+            let (key, value) =
+                word.split_once('=').ok_or_else(|| format!("`{word}` is not of the form key=value"))?;
+            if pairs.iter().any(|&(known, _)| known == key) {
+                return Err(format!("{key}= is given twice"));
+            }
+            pairs.push((key, value));
+        }
         Ok(Self { name, pairs })
     }
 
@@ -290,6 +296,14 @@ impl<'a> Fields<'a> {
     fn number(&mut self, key: &str) -> Result<u64, String> {
         let text = self.required(key)?;
         number(text).ok_or_else(|| format!("{key}={text}: not a number (decimal, or hexadecimal after 0x)"))
+    }
+
+    /// A number of a thing that is counted from one.
+    fn ordinal(&mut self, key: &str) -> Result<u64, String> {
+        match self.number(key)? {
+            0 => Err(format!("{key}=0: things are counted from one")),
+            number => Ok(number),
+        }
     }
 
     fn number_or(&mut self, key: &str, default: u64) -> Result<u64, String> {
@@ -320,7 +334,7 @@ impl<'a> Fields<'a> {
     fn defect(&mut self) -> Result<Defect, String> {
         let text = self.required("name")?;
         Defect::named(text).ok_or_else(|| {
-            let names: Vec<_> = Defect::ALL.iter().map(|&(_, name)| name).collect();
+            let names: Vec<_> = Defect::ALL.iter().map(|defect| defect.name()).collect();
             format!("name={text}: no such defect; there are {}", names.join(", "))
         })
     }

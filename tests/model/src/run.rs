@@ -23,7 +23,7 @@ impl Delay {
     /// Whether the time has passed; if not, when it will have (`None`: never).
     fn passed(&mut self, now: u64, jitter: impl FnOnce(u64) -> u64) -> Result<(), Option<u64>> {
         if let Self::For(time) = *self {
-            *self = Self::Until(now + jitter(time));
+            *self = Self::Until(now.saturating_add(jitter(time)));
         }
         match *self {
             Self::Until(time) if now < time => Err(Some(time)),
@@ -251,7 +251,7 @@ impl Channel {
         let timing = &place.shared.options.timing;
         let mut time = timing.per_descriptor;
         if self.job.moves_data() {
-            time += u64::from(self.job.length) * timing.per_byte / 1000;
+            time = time.saturating_add(u64::from(self.job.length).saturating_mul(timing.per_byte) / 1000);
         }
         if time != 0 || timing.jitter != 0 {
             self.wait = Delay::For(time);
@@ -472,7 +472,7 @@ impl Channel {
     #[cold]
     fn send_posted<H: Host + ?Sized>(&mut self, place: &mut Workplace<'_, H>) -> Progress {
         let Some(front) = self.posted.front_mut() else { return Progress::Idle };
-        let due = *front.due.get_or_insert(place.now + front.lag);
+        let due = *front.due.get_or_insert(place.now.saturating_add(front.lag));
         if place.now < due {
             return Progress::Until(due);
         }

@@ -1,8 +1,15 @@
 //! What the channels of one function share.
 
 use crate::{
-    defects::Defect, faults::Fault, interrupts::Interrupts, operation::Offer, operation::PIECE,
-    options::Options, space::ConfigSpace, timing::Dice, timing::Timing,
+    defects::Defect,
+    faults::{Fault, FaultPlan},
+    interrupts::Interrupts,
+    operation::Offer,
+    operation::PIECE,
+    options::Options,
+    space::ConfigSpace,
+    timing::Dice,
+    timing::Timing,
 };
 
 /// Everything of the function but its channels.
@@ -32,6 +39,10 @@ pub(crate) struct Counts {
     pub(crate) faults: u64,
 }
 
+fn is_plain(options: &Options) -> bool {
+    options.faults.faults.is_empty() && options.timing == Timing::default()
+}
+
 impl Shared {
     pub(crate) fn new(options: Options, vectors: u8) -> Self {
         Self {
@@ -41,9 +52,17 @@ impl Shared {
             counts: Counts::default(),
             dice: Dice::new(options.timing.seed),
             buffer: Box::new([0; PIECE]),
-            plain: options.faults.faults.is_empty() && options.timing == Timing::default(),
+            plain: is_plain(&options),
             options,
         }
+    }
+
+    /// Another fault plan, whose things are counted from now on.
+    pub(crate) fn set_faults(&mut self, faults: FaultPlan) {
+        self.options.faults = faults;
+        self.offer = Offer::of(&self.options);
+        self.plain = is_plain(&self.options);
+        self.counts = Counts { faults: self.counts.faults, ..Counts::default() };
     }
 
     /// Whether the engine has this mistake.
@@ -61,6 +80,6 @@ impl Shared {
 
     /// `time` with the jitter asked for.
     pub(crate) fn delay(&mut self, time: u64) -> u64 {
-        time + self.dice.below(self.options.timing.jitter)
+        time.saturating_add(self.dice.below(self.options.timing.jitter))
     }
 }

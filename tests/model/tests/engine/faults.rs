@@ -299,3 +299,17 @@ fn unreachable_extended_space_reads_all_ones() {
     assert_eq!(rig.engine.config_read(config::CHANERR_INT, 4), u32::MAX);
     assert_eq!(rig.engine.config_read(config::VENDOR, 4), 0x6F20_8086);
 }
+
+#[test]
+fn another_plan_counts_from_its_own_beginning_and_an_empty_one_ends_the_trouble() {
+    let mut rig = Rig::new();
+    let copies = [Slot::copy(SOURCE, TARGET, 64); 3];
+    assert_eq!(rig.execute(&copies), Rig::sts(slot(2), State::Idle));
+
+    rig.engine.set_faults("halt descriptor=2 error=read-data".parse().unwrap());
+    assert_eq!(rig.execute(&copies), Rig::sts(slot(0), State::Halted));
+
+    rig.engine.set_faults(FaultPlan::default());
+    assert_eq!(rig.execute(&copies), Rig::sts(slot(2), State::Idle));
+    assert_eq!(rig.engine.statistics().faults, 1);
+}

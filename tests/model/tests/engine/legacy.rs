@@ -1,7 +1,7 @@
 //! Hardware 1.2 and 2.0: judged by the specification alone, since no living driver of others drives them.
 
 use ioat_model::{Options, Progress};
-use ioat_regs::{ChanCmd, ChanErr, Control, Opcode, State, channel, config, device::UNISYS};
+use ioat_regs::{ChanCmd, ChanErr, Control, Opcode, State, channel, config, device::UNISYS, general};
 use proof::proves;
 
 use crate::bench::{Event, INTERRUPT, RECORD, RING, Rig, SOURCE, Slot, TARGET, WORD, pattern, slot};
@@ -403,4 +403,16 @@ fn unisys_engine_is_one_of_them() {
     let options = Options::new(UNISYS, 0x001C).unwrap();
 
     assert_eq!((options.version.to_string().as_str(), options.channels), ("1.2", 4));
+}
+
+#[test]
+fn the_dca_requester_slots_of_1_2_are_storage() {
+    let mut rig = Rig::of(0x1A38, |_| {});
+    let slots = (0..general::DCA_REQUESTERS).map(|number| general::DCA_REQUESTER + 4 * number);
+    for offset in slots.clone() {
+        rig.write(offset, 4, (0xAB00 + offset).into());
+    }
+    for offset in slots {
+        assert_eq!(rig.read(offset, 4), u64::from(0xAB00 + offset), "{offset:#x}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The engine model against its requirements (M1 to M69 of docs/spec/ioat.md), each test a statement of behaviour.
 
+mod anything;
 mod bench;
 
 mod completion;
@@ -8,6 +9,7 @@ mod faults;
 mod interrupts;
 mod legacy;
 mod mutation;
+mod pages;
 mod pci;
 mod probes;
 mod raid;

@@ -1,13 +1,14 @@
 //! `cargo xtask vm`: drivers that we did not write, on the virtual engine, in a virtual machine.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
 use std::process::Command as Process;
 
 use crate::arguments::Arguments;
 use crate::command::{Command, Failure};
-use crate::steps;
 use crate::vm_lab::{self, Parts};
+use crate::{generated, steps, workspace};
 
 /// The command.
 pub const COMMAND: Command = Command {
@@ -15,7 +16,7 @@ pub const COMMAND: Command = Command {
     usage: "[--all] [--only WORD] [--install] [--refresh]",
     summary: "Run Linux' ioatdma and dmatest, and DPDK, on the virtual engine in QEMU.\n\n\
               Without options: no-guest checks, one boot that must pass and one broken engine that must be caught.\n\
-              --all         every scenario (some twenty boots)\n\
+              --all         every scenario (some forty boots); when all hold, docs/evidence.md gets their figures\n\
               --only WORD   only the scenarios whose name has WORD in it\n\
               --install     set up the laboratory and end\n\
               --refresh     look for newer packages even if a laboratory is there\n\n\
@@ -23,6 +24,10 @@ pub const COMMAND: Command = Command {
               machine. What cannot be run is reported as skipped, with the reason.",
     run,
 };
+
+/// The page with the figures, and their section in it.
+const PAGE: &str = "docs/evidence.md";
+const SECTION: &str = "drivers of others";
 
 fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let arguments = Arguments::parse(words, &["--all", "--install", "--refresh"], &["--only"])?;
@@ -35,6 +40,9 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
         return Ok(());
     }
     let mut guests = guests(&lab);
+    let report = workspace::target().join("vm-report.md");
+    let _ = fs::remove_file(&report);
+    guests.arg("--report").arg(&report);
     if arguments.has("--all") {
         guests.arg("--all");
     }
@@ -45,7 +53,12 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
         if let Some(line) = line.strip_prefix("vm: ") {
             println!("      {line}");
         }
-    })
+    })?;
+    // Written only by a run of every scenario in which each held.
+    let Ok(text) = fs::read_to_string(&report) else { return Ok(()) };
+    let root = workspace::root();
+    let page = fs::read_to_string(root.join(PAGE)).map_err(|error| Failure::usage(format!("{PAGE}: {error}")))?;
+    generated::write(&root, PAGE, &generated::with_section(&page, COMMAND.name, SECTION, &text)?)
 }
 
 /// The scenarios of every test run, as a test program to be started; sets the laboratory up if there is none.

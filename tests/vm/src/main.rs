@@ -19,7 +19,7 @@ ioat-vfio --socket PATH [--socket PATH ...] [options]
 Offers functions of an I/OAT engine as vfio-user PCI functions, one per socket, function 0 first.
 
   --id VENDOR:DEVICE   which engine, in hexadecimal (default 8086:6f20; the vendor may be left out)
-  --version X.Y        CBVER, for 8086:2021, which was seen as 3.3 (default: as the platform has)
+  --version X.Y        CBVER; only 8086:2021 has a choice, 3.2 or 3.3 (default: as the platform has)
   --channels N         channels per function, 1 to 4 (default: as the product has)
   --capability BITS    DMACAPABILITY, in hexadecimal (default: as the profile has; 0x341 adds XOR and PQ)
   --fault PLAN         what goes wrong, for example 'flip-bit copy=*/100'; may be given several times

@@ -57,7 +57,8 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     // Written only by a run of every scenario in which each held.
     let Ok(text) = fs::read_to_string(&report) else { return Ok(()) };
     let root = workspace::root();
-    let page = fs::read_to_string(root.join(PAGE)).map_err(|error| Failure::usage(format!("{PAGE}: {error}")))?;
+    let page =
+        fs::read_to_string(root.join(PAGE)).map_err(|error| Failure::usage(format!("{PAGE}: {error}")))?;
     generated::write(&root, PAGE, &generated::with_section(&page, COMMAND.name, SECTION, &text)?)
 }
 

@@ -133,7 +133,7 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario { name: "linux-0e20", engine: &["--id", "0e20"], ..COPIES },
         Scenario { name: "linux-2f20", engine: &["--id", "2f20"], ..COPIES },
         Scenario { name: "linux-2021", engine: &["--id", "2021"], ..COPIES },
-        Scenario { name: "linux-2021-as-3.3", engine: &["--id", "2021", "--version", "3.3"], ..COPIES },
+        Scenario { name: "linux-2021-as-3.2", engine: &["--id", "2021", "--version", "3.2"], ..COPIES },
         Scenario { name: "linux-0c50", engine: &["--id", "0c50"], ..COPIES },
         Scenario { name: "linux-6f50", engine: &["--id", "6f50"], ..COPIES },
         Scenario { name: "linux-0b00", engine: &["--id", "0b00"], ..COPIES },

@@ -9,6 +9,7 @@ pub mod interrupt;
 pub mod irql;
 mod scheduler;
 mod segment;
+mod stack;
 pub mod strategy;
 mod switch;
 pub mod thread;

@@ -4,8 +4,8 @@
 //! Windows shares at 0xFFFFF78000000000, accesses to device registers. They fault, are decoded here, and done. Every
 //! other fault is the driver's error and becomes a [`crate::Stop`].
 //!
-//! The handler runs on the stack of the faulting fiber and may switch fibers: Windows x64 code keeps no red zone, the
-//! host's own is left alone by the system, and the signal stays unblocked (`SA_NODEFER`).
+//! The handler runs on a second stack of the faulting thread, so that a stack that is used up can be told, and may switch
+//! fibers: the signal stays unblocked (`SA_NODEFER`), and a fault in the handler goes on on the same stack.
 
 mod diagnose;
 mod emulate;
@@ -109,7 +109,7 @@ fn install_one(signal: i32) -> Result<(), i32> {
     // SAFETY: all-zero is a valid value of this C structure.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handle as *const () as usize;
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER | libc::SA_ONSTACK;
     let mut previous = action;
     // SAFETY: both structures are valid; the handler has the signature that SA_SIGINFO asks for.
     if unsafe { libc::sigaction(signal, &action, &mut previous) } != 0 {

@@ -53,6 +53,17 @@ fn the_shared_page_cannot_be_written() {
 }
 
 #[test]
+fn a_driver_that_overruns_its_stack_without_a_kernel_call_stops_the_machine() {
+    // push rax; jmp to it
+    let stop = execute(Code::default().raw(&[0x50, 0xEB, 0xFD]), &[]).expect_err("there is no room");
+    assert_eq!((stop.rule.as_ref(), stop.code), ("KernelStack", 0x7F), "{stop}");
+    assert_eq!(stop.parameters[0].value, 8, "a double fault: {stop}");
+    assert!(stop.stack.iter().any(|frame| frame.symbol.starts_with("test.sys")), "{stop}");
+    // The process is none the worse for it.
+    assert_eq!(execute(Code::default().mov_eax(7).ret(), &[]).unwrap_or_else(|stop| panic!("{stop}")), 7);
+}
+
+#[test]
 fn gs_leads_to_the_processor_and_the_current_thread() {
     // mov rax, gs:[0x188]
     let code = Code::default().raw(&[0x65, 0x48, 0x8B, 0x04, 0x25, 0x88, 0x01, 0, 0]).ret();

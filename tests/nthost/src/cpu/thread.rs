@@ -4,17 +4,12 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
-use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
+use super::stack::{Bounds, FiberStack};
 use crate::call::CallFrame;
 use crate::guarded::Guarded;
 use crate::kernel::Kernel;
-
-/// Bytes of a fiber's stack. Windows gives 24 KiB; the host's own code below a driver needs more.
-const STACK: usize = 1 << 20;
-/// Kernel calls closer to the end than this are a stack overflow.
-const RESERVE: u64 = 128 << 10;
 
 /// Names a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +41,7 @@ pub(crate) enum Run {
     Finished,
 }
 
-type Fiber = Coroutine<(), Yield, (), DefaultStack>;
+type Fiber = Coroutine<(), Yield, (), FiberStack>;
 
 /// One thread.
 pub struct Thread {
@@ -67,7 +62,7 @@ pub struct Thread {
     pub(crate) critical: AtomicI64,
     fiber: Guarded<Option<Fiber>>,
     yielder: AtomicPtr<Yielder<(), Yield>>,
-    stack: (u64, u64),
+    stack: Bounds,
     /// For a driver's thread: its routine, and who started it.
     pub(crate) routine: AtomicU64,
     pub(crate) made_by: AtomicU64,
@@ -85,6 +80,7 @@ impl Thread {
     /// Lets the fiber run until it yields; `None` when it has ended.
     pub(crate) fn resume(&self) -> Option<Yield> {
         let mut fiber = self.fiber.with(Option::take).expect("a thread runs on one processor at a time");
+        self.stack.use_for_faults();
         match fiber.resume(()) {
             CoroutineResult::Yield(why) => {
                 self.fiber.with(|slot| *slot = Some(fiber));
@@ -115,14 +111,19 @@ impl Thread {
         self.run.with(|run| *run == Run::Finished)
     }
 
-    /// Whether the host's stack pointer is on this thread's stack.
+    /// Whether an address is on this thread's stack.
     pub(crate) fn is_on_stack(&self, pointer: u64) -> bool {
-        (self.stack.0..self.stack.1).contains(&pointer)
+        self.stack.contain(pointer)
+    }
+
+    /// Whether an access to `address` means that the stack is used up.
+    pub(crate) fn is_overrun(&self, address: u64) -> bool {
+        self.stack.is_overrun(address)
     }
 
     /// Whether a stack pointer leaves too little room.
     pub(crate) fn is_stack_low(&self, pointer: u64) -> bool {
-        self.is_on_stack(pointer) && pointer < self.stack.0 + RESERVE
+        self.stack.is_low(pointer)
     }
 }
 
@@ -138,8 +139,8 @@ impl Kernel {
         let all = u64::MAX >> (64 - self.cpu_count());
         let affinity = if affinity & all == 0 { all } else { affinity & all };
         let object = self.create_thread_object(&name);
-        let stack = DefaultStack::new(STACK).expect("memory for a thread's stack");
-        let bounds = (stack.limit().get() as u64, stack.base().get() as u64);
+        let stack = FiberStack::new().expect("memory for a thread's stack");
+        let bounds = stack.bounds();
         let id = ThreadId(self.cpus.threads.with(|threads| threads.len() as u32));
         let fiber = Coroutine::with_stack(stack, move |yielder: &Yielder<(), Yield>, ()| {
             let kernel = Self::current().expect("fibers run inside their machine");

@@ -38,6 +38,13 @@ impl Kernel {
             return fault;
         }
         let address = trap.address;
+        if self.current_thread().is_overrun(address) {
+            // Windows has no stack left to push the page fault on: a double fault.
+            return Fault::new("KernelStack", bugcheck::UNEXPECTED_KERNEL_MODE_TRAP)
+                .text("the kernel stack is used up")
+                .parameter(8, "double fault")
+                .parameter(address, "the address");
+        }
         let ours = self.memory.space.contains(address) || address < 0x10000;
         let known_caller = !matches!(self.crossings().first(), None | Some(CallKind::Out { .. }));
         if !(in_image || ours && known_caller) && self.image_of(self.caller_address()).is_none() {

@@ -38,6 +38,8 @@ pub struct Setup {
     pub remapping: bool,
     /// One engine function per entry.
     pub engines: Vec<ioat_model::Options>,
+    /// A host thread for each processor: driver code runs on all of them at once.
+    pub free_running: bool,
     /// The command that runs the same again, where it is no test's.
     pub replay: Option<String>,
 }
@@ -52,7 +54,15 @@ impl Setup {
         let engines = (0..engines)
             .map(|number| ioat_model::Options::function_of(vendor, device, number as u8))
             .collect::<Result<_, BadOptions>>()?;
-        Ok(Self { cpus: 2, seed: 1, memory: 256 << 20, remapping: false, engines, replay: None })
+        Ok(Self {
+            cpus: 2,
+            seed: 1,
+            memory: 256 << 20,
+            remapping: false,
+            engines,
+            free_running: false,
+            replay: None,
+        })
     }
 
     /// The first engine misbehaves as `plan` says.
@@ -74,6 +84,7 @@ impl Setup {
             .seed(self.seed)
             .memory(self.memory)
             .remapping(self.remapping)
+            .free_running(self.free_running)
             .replay(self.replay.clone().unwrap_or_default())
             .build()
             .map_err(|error| Failure::Other(format!("the machine cannot be built: {error}")))?;

@@ -116,7 +116,7 @@ impl Kernel {
         let linked = frame.link(&thread);
         let (irql, locks) = (self.irql(), self.locks_held());
         self.resume_single_step(true);
-        let result = call_win64(target, args);
+        let result = self.outside_kernel(|| call_win64(target, args));
         self.pause_single_step();
         drop(linked);
         let after = self.irql();

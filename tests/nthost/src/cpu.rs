@@ -2,11 +2,12 @@
 //!
 //! A thread is a fiber of the host. Interrupts and DPCs run nested on the stack of whatever thread is current on their
 //! processor, as on Windows. All fibers of a machine run on one host thread: at a switch point the running one may hand
-//! it to another processor's.
+//! it to another processor's. Only in free-running mode ([`parallel`]) each processor has a host thread of its own.
 
 pub mod dpc;
 pub mod interrupt;
 pub mod irql;
+pub(crate) mod parallel;
 mod scheduler;
 mod segment;
 mod stack;
@@ -43,6 +44,7 @@ pub(crate) struct Cpus {
     pub(crate) interrupts: Guarded<interrupt::Interrupts>,
     devices: Guarded<Vec<Attached>>,
     pub(crate) decider: Guarded<strategy::Decider>,
+    pub(crate) parallel: parallel::Parallel,
     /// Switch points since the host operation began.
     pub(crate) steps: AtomicU64,
 }
@@ -90,6 +92,17 @@ thread_local! {
     static HERE: Cell<u32> = const { Cell::new(0) };
 }
 
+/// The processor that this host thread runs. Not inlined: see [`parallel`].
+#[inline(never)]
+fn here() -> u32 {
+    HERE.get()
+}
+
+#[inline(never)]
+fn set_here(number: u32) {
+    HERE.set(number);
+}
+
 impl Cpus {
     pub(crate) fn new(count: u32, strategy: strategy::Strategy, seed: u64) -> Self {
         let count = count.clamp(1, 64);
@@ -112,6 +125,7 @@ impl Cpus {
             interrupts: Guarded::new(interrupt::Interrupts(BTreeMap::new(), 0)),
             devices: Guarded::new(Vec::new()),
             decider: Guarded::new(strategy::Decider::new(strategy, seed, count)),
+            parallel: parallel::Parallel::default(),
             steps: AtomicU64::new(0),
         }
     }
@@ -130,7 +144,7 @@ impl Kernel {
     /// The processor that runs.
     #[must_use]
     pub fn cpu_number(&self) -> u32 {
-        HERE.get()
+        here()
     }
 
     /// How many processors there are.
@@ -140,7 +154,7 @@ impl Kernel {
     }
 
     pub(crate) fn cpu(&self) -> &Cpu {
-        &self.cpus.list[HERE.get() as usize]
+        &self.cpus.list[here() as usize]
     }
 
     pub(crate) fn current_thread_id(&self) -> u32 {

@@ -137,6 +137,8 @@ pub(crate) fn enter<R>(export: &'static Export, switches: bool, body: impl FnOnc
         std::process::abort();
     };
     let step = k.pause_single_step();
+    // Given back at the very end, after everything else that is dropped here.
+    let _kernel = k.enter_kernel();
     let thread = k.current_thread();
     let frame = CallFrame::new(&thread, CallKind::Into { export, context: k.cpu().segment.saved() });
     let _linked = frame.link(&thread);

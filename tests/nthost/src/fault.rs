@@ -129,9 +129,11 @@ extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut libc
     // SAFETY: all five signals are raised with an address.
     let address = unsafe { info_ref.si_addr() } as u64;
     let mut trap = Trap { signal, address, general: &mut saved.uc_mcontext.gregs };
-    let Some(k) = Kernel::current().filter(|k| k.is_in_fiber(trap.get(4))) else {
+    let Some(k) = Kernel::current() else { return pass_on(signal, info, context) };
+    let _kernel = k.enter_kernel();
+    if !k.is_in_fiber(trap.get(4)) {
         return pass_on(signal, info, context);
-    };
+    }
     // SI_USER and friends (code <= 0): somebody sent the signal, no instruction raised it.
     if info_ref.si_code <= 0 && info_ref.si_code != libc::SI_KERNEL {
         return pass_on(signal, info, context);

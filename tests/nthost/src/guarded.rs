@@ -1,8 +1,8 @@
 //! State that several virtual processors share.
 //!
 //! A [`Guarded`] value is only reachable inside a closure. No closure may contain a switch point or call driver code:
-//! another virtual processor could want the same value. The rule is checked at every switch point, so that each
-//! processor may one day have a host thread of its own.
+//! another virtual processor could want the same value. The rule is checked at every switch point. The functions that
+//! use the thread-local count are not inlined: see [`crate::cpu::parallel`].
 
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError, TryLockError};
@@ -42,11 +42,13 @@ impl<T> Guarded<T> {
 
 /// Panics when a [`Guarded`] value is in use on this host thread.
 #[track_caller]
+#[inline(never)]
 pub(crate) fn assert_none_open() {
     assert_eq!(OPEN.get(), 0, "a switch point inside Guarded::with");
 }
 
 /// Forgets what an abandoned fiber had open, and says whether there was anything: it stays locked for ever.
+#[inline(never)]
 pub(crate) fn forget_open() -> bool {
     OPEN.replace(0) > 0
 }
@@ -54,6 +56,7 @@ pub(crate) fn forget_open() -> bool {
 struct Open;
 
 impl Open {
+    #[inline(never)]
     fn new() -> Self {
         OPEN.set(OPEN.get() + 1);
         Self
@@ -61,6 +64,7 @@ impl Open {
 }
 
 impl Drop for Open {
+    #[inline(never)]
     fn drop(&mut self) {
         OPEN.set(OPEN.get().saturating_sub(1));
     }

@@ -36,6 +36,8 @@ pub struct Options {
     pub strategy: Strategy,
     /// Whether every instruction of driver code is a switch point.
     pub single_step: bool,
+    /// Whether each processor has a host thread of its own.
+    pub free_running: bool,
     /// Whether routines of the host program may stand in for driver code: for tests of this crate.
     pub host_code: bool,
     /// Switch points one host operation may take.
@@ -56,6 +58,7 @@ impl Default for Options {
             release: crate::inf::package::Release { major: 10, minor: 0, build: 19041 },
             strategy: Strategy::Random,
             single_step: false,
+            free_running: false,
             host_code: false,
             step_limit: 2_000_000_000,
             replay: String::new(),
@@ -88,6 +91,17 @@ thread_local! {
     static CURRENT: Cell<*const Kernel> = const { Cell::new(std::ptr::null()) };
 }
 
+/// Not inlined: see [`crate::cpu::parallel`].
+#[inline(never)]
+fn current() -> *const Kernel {
+    CURRENT.get()
+}
+
+#[inline(never)]
+fn replace_current(kernel: *const Kernel) -> *const Kernel {
+    CURRENT.replace(kernel)
+}
+
 impl Kernel {
     pub(crate) fn new(options: Options) -> io::Result<Box<Self>> {
         let memory = Memory::new(options.memory, options.seed, options.remapping)?;
@@ -117,10 +131,10 @@ impl Kernel {
         struct Restore(*const Kernel);
         impl Drop for Restore {
             fn drop(&mut self) {
-                CURRENT.set(self.0);
+                replace_current(self.0);
             }
         }
-        let _restore = Restore(CURRENT.replace(self));
+        let _restore = Restore(replace_current(self));
         work()
     }
 
@@ -128,7 +142,7 @@ impl Kernel {
     ///
     /// The reference is only good inside a fiber of that machine, which cannot outlive it.
     pub(crate) fn current() -> Option<&'static Self> {
-        let kernel = CURRENT.get();
+        let kernel = current();
         // SAFETY: set by `enter` for as long as the machine's fibers run; fibers do not outlive their machine.
         unsafe { kernel.as_ref() }
     }

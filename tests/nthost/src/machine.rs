@@ -85,6 +85,14 @@ impl Builder {
         self
     }
 
+    /// Gives each processor a host thread, so that driver code runs on all of them at once. There is no replay, and the
+    /// seed decides little; not to be combined with single-step mode.
+    #[must_use]
+    pub fn free_running(mut self, on: bool) -> Self {
+        self.options.free_running = on;
+        self
+    }
+
     /// Lets functions of the host program stand in for driver code where the kernel calls a routine: for tests that
     /// need no image.
     #[must_use]
@@ -148,7 +156,8 @@ impl Machine {
             if let Some(stop) = kernel.stopped.with(|stopped| stopped.clone()) {
                 return Err(stop);
             }
-            let id = kernel.spawn("host", 0, body);
+            // In free-running mode processor 0 is the caller's own host thread.
+            let id = kernel.spawn("host", u64::from(kernel.options.free_running), body);
             let thread = kernel.thread(id);
             let ended = || thread.run.with(|run| *run == Run::Finished);
             let outcome = kernel.drive(u64::MAX, &|_| ended());

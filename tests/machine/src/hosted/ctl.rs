@@ -53,7 +53,15 @@ pub fn split(words: Vec<OsString>) -> Result<(Setup, Vec<OsString>), String> {
     if let Some(first) = options.first_mut() {
         first.faults.faults = faults;
     }
-    let setup = Setup { cpus, seed, memory: 256 << 20, remapping: false, engines: options, replay: None };
+    let setup = Setup {
+        cpus,
+        seed,
+        memory: 256 << 20,
+        remapping: false,
+        engines: options,
+        free_running: false,
+        replay: None,
+    };
     let mut rest: Vec<OsString> = words.collect();
     if rest.first().is_some_and(|word| word == "--") {
         rest.remove(0);

@@ -59,6 +59,7 @@ impl Kernel {
         self.cpus.list[cpu as usize]
             .dpcs
             .with(|dpcs| if front { dpcs.push_front(dpc) } else { dpcs.push_back(dpc) });
+        self.note_news();
         self.record("DPC queued on cpu", u64::from(cpu));
         true
     }

@@ -67,6 +67,7 @@ impl Kernel {
                 pending.push(id);
             }
         });
+        self.note_news();
     }
 
     /// The highest pending interrupt above `irql`.

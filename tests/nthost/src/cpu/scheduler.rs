@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::strategy::Pick;
 use super::thread::{Run, ThreadId, Yield};
-use super::{Cpu, HERE};
+use super::{Cpu, set_here};
 use crate::guarded;
 use crate::kernel::Kernel;
 use crate::stop::{Fault, MACHINE_HUNG, Stop};
@@ -23,8 +23,11 @@ impl Kernel {
     ///
     /// Virtual time jumps over idle stretches, but not past `until`.
     pub(crate) fn drive(&self, until: u64, goal: &dyn Fn(&Self) -> bool) -> Result<Outcome, Box<Stop>> {
-        let deadline = self.now().saturating_add(self.options.time_limit);
         self.cpus.steps.store(0, Ordering::Relaxed);
+        if self.options.free_running {
+            return self.drive_parallel(until, goal);
+        }
+        let deadline = self.now().saturating_add(self.options.time_limit);
         loop {
             if let Some(stop) = self.stopped.with(|stopped| stopped.clone()) {
                 return Err(stop);
@@ -50,8 +53,8 @@ impl Kernel {
     }
 
     /// Runs one processor until its fiber yields.
-    fn resume(&self, number: u32) {
-        HERE.set(number);
+    pub(super) fn resume(&self, number: u32) {
+        set_here(number);
         let cpu = self.cpu();
         if self.is_idle(cpu) && cpu.irql.load(Ordering::Relaxed) < super::irql::DISPATCH {
             self.dispatch(number, cpu);
@@ -67,10 +70,14 @@ impl Kernel {
                 self.make_ready(thread.id);
             }
             Some(Yield::Finished) => {
+                self.note_news();
                 self.leave(cpu);
                 thread.abandon();
             }
-            Some(Yield::Blocked) | None => self.leave(cpu),
+            Some(Yield::Blocked) | None => {
+                self.note_news();
+                self.leave(cpu);
+            }
         }
     }
 
@@ -100,6 +107,7 @@ impl Kernel {
     pub(crate) fn make_ready(&self, id: ThreadId) {
         self.thread(id).run.with(|run| *run = Run::Ready);
         self.cpus.ready.with(|ready| ready.push(id));
+        self.note_news();
     }
 
     fn ready_for(&self, cpu: u32) -> Vec<ThreadId> {
@@ -115,7 +123,7 @@ impl Kernel {
         able
     }
 
-    fn has_work(&self, number: u32) -> bool {
+    pub(super) fn has_work(&self, number: u32) -> bool {
         let cpu = &self.cpus.list[number as usize];
         !self.is_idle(cpu)
             || cpu.irql.load(Ordering::Relaxed) > 0

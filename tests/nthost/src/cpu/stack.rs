@@ -110,11 +110,8 @@ impl Bounds {
         if IN_USE.replace(self.start) == self.start {
             return;
         }
-        let stack = libc::stack_t {
-            ss_sp: (self.start + GUARD as u64) as *mut _,
-            ss_flags: 0,
-            ss_size: HANDLER,
-        };
+        let stack =
+            libc::stack_t { ss_sp: (self.start + GUARD as u64) as *mut _, ss_flags: 0, ss_size: HANDLER };
         // SAFETY: the memory stays mapped as long as the thread's fiber can run.
         let result = unsafe { libc::sigaltstack(&stack, std::ptr::null_mut()) };
         assert_eq!(result, 0, "{}", io::Error::last_os_error());

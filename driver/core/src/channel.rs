@@ -5,7 +5,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use ioat_regs::{ChanCmd, ChanErr, ChanSts, Version};
+use ioat_regs::{ChanCmd, ChanErr, ChanSts};
 
 use crate::{
     Clock, Engine, Hardware, PciConfig, Refusal, Registers, State,
@@ -23,6 +23,10 @@ pub struct Channel {
     pub(crate) engine: Engine,
     pub(crate) number: u8,
     pub(crate) state: State,
+    /// The channel is ours and no other driver's; before 3.0 only (H42).
+    pub(crate) claimed: bool,
+    /// The function has no interrupt: completions are looked for.
+    pub(crate) polled: bool,
     /// Bus address of the completion word while the channel is allocated.
     pub(crate) completion: Option<u64>,
     /// What DMACOUNT was last written with: a free-running count (§4.2).
@@ -65,6 +69,8 @@ impl Channel {
             engine,
             number,
             state: State::Down,
+            claimed: false,
+            polled: false,
             completion: None,
             posted: 0,
             seen: ChanSts(State::ARMED_WORD),
@@ -75,6 +81,13 @@ impl Channel {
             watched: None,
             settled: false,
         }
+    }
+
+    /// The same channel in a function without an interrupt. It is never re-armed: with MSI-X nothing but that keeps it from
+    /// sending messages (M50), and one at most goes to a vector that nobody listens to.
+    #[must_use]
+    pub const fn polled(self) -> Self {
+        Self { polled: true, ..self }
     }
 
     /// Where the channel is.
@@ -132,7 +145,7 @@ impl Channel {
     /// Frees the channel: no interrupt and no error report comes from it any more. Never waits (D18).
     pub fn detach<R: Registers, P: PciConfig, C: Clock>(&mut self, hardware: &Hardware<'_, R, P, C>) {
         if answer(self.state, Command::Detach) == Answer::Silence {
-            self.block(hardware).write_control(ioat_regs::ChanCtrl::new());
+            self.block(hardware).write_control(self.silent_control());
         }
         self.completion = None;
         self.unreported = false;
@@ -495,9 +508,16 @@ impl Channel {
         Block::new(hardware.registers, &self.engine, self.number)
     }
 
-    /// CHANCTRL of a channel in use. Before 3.0 the in-use bit is the claim to it (H42).
+    /// CHANCTRL of an allocated channel. Before 3.0 the in-use bit keeps the claim to it (H42).
     pub(crate) const fn run_control(&self) -> ioat_regs::ChanCtrl {
-        ioat_regs::channel::CHANCTRL_RUN.with_in_use(self.engine.version.0 < Version::V3_0.0)
+        ioat_regs::channel::CHANCTRL_RUN
+            .with_in_use(self.engine.is_claimed_by_read())
+            .with_interrupt_disable(!self.polled)
+    }
+
+    /// CHANCTRL of a channel that nobody has allocated: no interrupt, no error word.
+    pub(crate) const fn silent_control(&self) -> ioat_regs::ChanCtrl {
+        ioat_regs::ChanCtrl::new().with_in_use(self.engine.is_claimed_by_read())
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`interrupt`] | the interrupt service routine |
 //! | [`report`] | what user mode is told, read only |
 //! | [`affinity`] | which processor a channel reports on |
+//! | [`settings`] | what an administrator may change |
 //! | [`window`] | registers, configuration space and time, for ioat-core |
 //! | [`netdma`] | the functions of netdma.sys that we call |
 //!
@@ -29,6 +30,7 @@ mod lane;
 mod netdma;
 mod published;
 mod report;
+mod settings;
 mod window;
 
 use nt::Result;

@@ -4,19 +4,10 @@
 mod provider;
 
 use ioat_regs::State;
-use machine::lab::{Failure, Lab};
+use machine::lab::Failure;
 use nthost::pnp::Sleep;
 use proof::proves;
-use provider::{channel, nothing_left, seen, setup};
-
-fn vetoed(result: Result<(), impl std::fmt::Display>) -> Result<(), Failure> {
-    result.map_err(|error| Failure::Other(error.to_string()))
-}
-
-/// State of the first engine's channel, as CHANSTS has it.
-fn state(lab: &Lab) -> Option<State> {
-    lab.engines[0].with(|engine| engine.channel_state(0)).and_then(|(status, _)| status.state())
-}
+use provider::{channel, engine_state, nothing_left, seen, setup, vetoed};
 
 #[test]
 fn a_channel_survives_sleep_and_hibernation() -> Result<(), Failure> {
@@ -67,7 +58,7 @@ fn removal_leaves_the_engine_halted_and_silent() -> Result<(), Failure> {
     client.close(&mut lab)?;
     let device = lab.engine_device(0)?.id;
     vetoed(lab.run(|k| k.remove_device(device))?)?;
-    proves!(image: H38, H39, R283; assert_eq!(state(&lab), Some(State::Halted)));
+    proves!(image: H38, H39, R283; assert_eq!(engine_state(&lab, 0), Some(State::Halted)));
     let names = lab.event_names()?;
     proves!(image: R71, R77; assert!(names.contains(&"ProviderStopped") && names.contains(&"ProviderDeregistered")));
 

@@ -35,6 +35,8 @@ pub struct Channel {
     pub(crate) seen: ChanSts,
     /// Why the engine halted last.
     pub(crate) last_error: ChanErr,
+    /// An error of the engine that nobody has put on record yet, with the last descriptor that was done before it.
+    pub(crate) noted: Option<(ChanErr, u64)>,
     /// The channel stopped for good and nobody has told the interface yet.
     pub(crate) unreported: bool,
     /// A completion was reported: one more interrupt may have been latched for it meanwhile.
@@ -75,6 +77,7 @@ impl Channel {
             posted: 0,
             seen: ChanSts(State::ARMED_WORD),
             last_error: ChanErr(0),
+            noted: None,
             unreported: false,
             told: false,
             reported: 0,
@@ -103,6 +106,14 @@ impl Channel {
     /// Why the engine halted last; empty if it never did.
     pub const fn last_error(&self) -> ChanErr {
         self.last_error
+    }
+
+    /// The error that the engine has met since the last call, with the bus address of the last descriptor that was done
+    /// before it (zero: none). Whoever runs a command or a service asks afterwards, so that no error goes unrecorded because
+    /// a command cleared it first.
+    #[inline]
+    pub const fn take_error(&mut self) -> Option<(ChanErr, u64)> {
+        self.noted.take()
     }
 
     /// The channel stopped for good and [`service`](Self::service) has to be run to say so.
@@ -268,7 +279,9 @@ impl Channel {
         // An error may have come first; only a reset gets the channel out of that.
         let error = self.block(hardware).error().ok_or_else(|| self.left())?;
         self.state = if error.is_empty() { State::Halted } else { State::Faulted };
-        self.last_error = error;
+        if !error.is_empty() {
+            self.note(error, status.address());
+        }
         Ok(Outcome::Stopped(self.report_halt(word, status.address())))
     }
 
@@ -305,7 +318,10 @@ impl Channel {
             return;
         }
         self.state = match self.reset_engine(hardware) {
-            Ok(_) => {
+            Ok(found) => {
+                if !found.errors.is_empty() {
+                    self.note(found.errors, self.seen.address());
+                }
                 self.program(hardware);
                 State::Halted
             }
@@ -433,7 +449,10 @@ impl Channel {
         &mut self,
         hardware: &Hardware<'_, R, P, C>,
     ) -> Result<(), Refusal> {
-        self.reset_engine(hardware).map_err(|error| self.not_stopped(error))?;
+        let found = self.reset_engine(hardware).map_err(|error| self.not_stopped(error))?;
+        if !found.errors.is_empty() && self.state != State::Faulted {
+            self.note(found.errors, self.seen.address());
+        }
         self.program(hardware);
         Ok(())
     }
@@ -448,13 +467,19 @@ impl Channel {
     ) {
         match self.block(hardware).error() {
             Some(error) => {
-                self.last_error = error;
+                self.note(error, status.address());
                 self.state = State::Faulted;
             }
             None => self.state = State::Gone,
         }
         self.report_halt(word, status.address());
         self.unreported = true;
+    }
+
+    /// Keeps an error of the engine for the record.
+    const fn note(&mut self, error: ChanErr, completed: u64) {
+        self.last_error = error;
+        self.noted = Some((error, completed));
     }
 
     /// Stores the completion word of a halted channel; gives the address back.

@@ -2,7 +2,7 @@
 //!
 //! | Callback | Does |
 //! |---|---|
-//! | EvtDriverDeviceAdd | reads the PCI id, creates the interrupts, registers with netdma.sys last |
+//! | EvtDriverDeviceAdd | reads the settings and the PCI id, creates the interrupts, registers with netdma.sys last |
 //! | EvtDevicePrepareHardware | maps BAR0, checks that the registers are those that were registered |
 //! | EvtDeviceD0Entry | quiesces, resets and programs every channel; needs no interrupt |
 //! | EvtDeviceD0EntryPostInterruptsEnabled | self-test, then NetDmaProviderStart, or a power-up notice |

@@ -373,14 +373,20 @@ impl Lane {
             return Err(Status::UNSUCCESSFUL);
         };
         let result = command(channel, &window.hardware(Stall), owner.word);
+        let error = channel.take_error();
         match result {
-            Ok(outcome) => Ok(outcome),
+            Ok(outcome) => {
+                drop(state);
+                self.core.trace_error(error);
+                Ok(outcome)
+            }
             Err(refusal) => {
                 let unreported = channel.wants_report();
                 if refusal == Refusal::Expired {
                     self.worker.ask(state.irql());
                 }
                 drop(state);
+                self.core.trace_error(error);
                 self.refused(refusal, Patience::DISPATCH);
                 if unreported {
                     self.dpc.queue();
@@ -550,11 +556,11 @@ impl Core {
         }
         let report = question(channel, &window.hardware(Stall), owner.word);
         let visit = Visit { generation: *now, handle: owner.handle };
-        let (state_now, error) = (channel.state(), channel.last_error());
-        let last = ChanSts(owner.word.load(Ordering::Acquire)).address();
+        let (state_now, error) = (channel.state(), channel.take_error());
         drop(state);
+        self.trace_error(error);
         if report == Report::Stopped {
-            self.trace_stop(state_now, error, last);
+            self.trace_stop(state_now);
         }
         Some((visit, report))
     }
@@ -571,22 +577,32 @@ impl Core {
         }
     }
 
-    fn trace_stop(&self, state: State, error: ChanErr, completed: u64) {
+    fn trace_stop(&self, state: State) {
         self.tally.halts.fetch_add(1, Ordering::Relaxed);
-        self.tally.last_errors.store(error.0, Ordering::Relaxed);
         let (location, channel) = (self.location, u64::from(self.number));
-        TRACE.write(match state {
-            State::Gone => Event::RegisterDefaulted { location, channel },
+        match state {
+            State::Gone => TRACE.write(Event::RegisterDefaulted { location, channel }),
             State::Lost => {
-                Event::ResetTimedOut { location, channel, microseconds: Patience::PASSIVE.reset_us.into() }
+                let microseconds = Patience::PASSIVE.reset_us.into();
+                TRACE.write(Event::ResetTimedOut { location, channel, microseconds });
             }
-            _ => Event::EngineError {
-                location,
-                channel,
-                errors: Hex(error.0.into()),
+            // An abort that took long; or an error, which has been traced.
+            _ => {}
+        }
+    }
+
+    /// Says which error the engine met, if it has met one.
+    #[inline]
+    fn trace_error(&self, error: Option<(ChanErr, u64)>) {
+        if let Some((errors, completed)) = error {
+            self.tally.last_errors.store(errors.0, Ordering::Relaxed);
+            TRACE.write(Event::EngineError {
+                location: self.location,
+                channel: self.number.into(),
+                errors: Hex(errors.0.into()),
                 completed: Hex(completed),
-            },
-        });
+            });
+        }
     }
 
     /// Whether the channel has stopped for good and the interface has not heard of it.
@@ -614,7 +630,9 @@ impl Core {
             (channel.lend()?, window.clone(), owner.map(|owner| owner.word))
         };
         let result = procedure(&mut channel, &window.hardware(Sleep(irql)), word);
+        let error = channel.take_error();
         self.put_back(channel, irql);
+        self.trace_error(error);
         Some(result)
     }
 
@@ -636,7 +654,9 @@ impl Core {
             (channel.clone(), window.clone())
         };
         channel.finish_stopping(&window.hardware(Sleep(irql)));
+        let error = channel.take_error();
         self.put_back(channel, irql);
+        self.trace_error(error);
     }
 
     /// Waits until nobody has the channel. A procedure lasts 300 ms at most.

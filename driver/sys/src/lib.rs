@@ -18,6 +18,7 @@
 //!
 //! What to tell the engine is decided in ioat-core; here is who asks, at which IRQL, under which lock.
 #![no_std]
+#![debugger_visualizer(natvis_file = "../ioatdma.natvis")]
 
 extern crate wdk_panic;
 

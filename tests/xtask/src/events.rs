@@ -1,4 +1,4 @@
-//! `cargo xtask events`: docs/events.md from the table in crate `netdma-events`.
+//! `cargo xtask events`: docs/events.md, and the table in the debugger script, from the table in crate `netdma-events`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -15,26 +15,85 @@ use crate::workspace;
 pub const COMMAND: Command = Command {
     name: "events",
     usage: "[--check]",
-    summary: "Write docs/events.md, the table of every event the drivers emit.\n\n\
-              --check  write nothing; fail when the page is out of date",
+    summary: "Write docs/events.md, the table of every event the drivers emit, and the same into the debugger script.\n\n\
+              --check  write nothing; fail when one of the two is out of date",
     run,
 };
 
 /// The generated page.
 const PAGE: &str = "docs/events.md";
 
+/// The debugger script, with lines between two marks that are generated.
+const SCRIPT: &str = "docs/windbg/netdma.js";
+const BEGIN: &str = "// events begin\n";
+const END: &str = "// events end\n";
+
 fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let arguments = Arguments::parse(words, &["--check"], &[])?;
     arguments.no_rest()?;
-    if arguments.has("--check") { check() } else { generated::write(&workspace::root(), PAGE, &page()) }
+    if arguments.has("--check") {
+        return check();
+    }
+    let root = workspace::root();
+    generated::write(&root, PAGE, &page())?;
+    generated::write(&root, SCRIPT, &script()?)
 }
 
-/// Fails when the committed page is not that of the table.
+/// Fails when the committed page or the script is not that of the table.
 ///
 /// # Errors
 /// As said.
 pub fn check() -> Result<(), Failure> {
-    generated::check(&workspace::root(), PAGE, &page(), COMMAND.name)
+    let root = workspace::root();
+    generated::check(&root, PAGE, &page(), COMMAND.name)?;
+    generated::check(&root, SCRIPT, &script()?, COMMAND.name)
+}
+
+/// The debugger script with the table of today.
+fn script() -> Result<String, Failure> {
+    let path = workspace::root().join(SCRIPT);
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let (before, after) = parts
+        .ok_or_else(|| Failure::verdict(format!("{SCRIPT} has lost its marks {BEGIN:?} and {END:?}")))?;
+    Ok(format!("{before}{BEGIN}{}{END}{after}", table()))
+}
+
+/// The table as the script reads it: each event with the names and kinds of its values.
+fn table() -> String {
+    let sets = named();
+    let mut text = String::from("const __NAMED = [\n");
+    for (_, names) in &sets {
+        let names: Vec<String> =
+            names.iter().map(|name| format!("{}: {:?}", name.value, name.name)).collect();
+        let _ = writeln!(text, "    {{ {} }},", names.join(", "));
+    }
+    text.push_str("];\nconst __EVENTS = {\n");
+    for entry in EVENTS {
+        let fields = entry.fields.iter().map(|field| {
+            let kind = match field.kind {
+                Kind::Number => "\"n\"".into(),
+                Kind::Hex => "\"x\"".into(),
+                Kind::Status => "\"s\"".into(),
+                Kind::Named(names) => {
+                    let set = sets.iter().position(|(_, known)| *known == names);
+                    format!("__NAMED[{}]", set.unwrap_or_default())
+                }
+            };
+            format!("[{:?}, {kind}]", field.name)
+        });
+        let fields: Vec<String> = fields.collect();
+        let _ = writeln!(
+            text,
+            "    {}: {{ name: {:?}, fields: [{}] }},",
+            entry.id,
+            entry.name,
+            fields.join(", ")
+        );
+    }
+    text.push_str("};\n");
+    text
 }
 
 /// The generated page.

@@ -17,6 +17,7 @@ mod drivers;
 mod drivers_inf;
 mod events;
 mod generated;
+mod node;
 mod package;
 mod package_catalog;
 mod requirements;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::arguments::Arguments;
 use crate::command::{Command, Failure};
-use crate::{bench, docs, drivers, events, requirements, steps, vm};
+use crate::{bench, docs, drivers, events, node, requirements, steps, vm};
 
 /// The command.
 pub const COMMAND: Command = Command {
@@ -110,6 +110,8 @@ fn test(tally: &mut Tally) -> Result<(), Failure> {
     let outcome = outcome.and(cargo_test("driver tests", &mut drivers, tally));
     // And the stand-ins themselves, against other sources for what they claim.
     let outcome = outcome.and(cargo_test("stand-in tests", &mut drivers::of_standins("test"), tally));
+    // And the debugger script, which wants Node.
+    let outcome = outcome.and(cargo_test("debugger script", &mut node::debugger_tests(), tally));
     // And drivers that we did not write, on the virtual engine.
     let outcome = outcome.and_then(|()| {
         let mut guests = vm::every_run()?;

@@ -29,22 +29,27 @@ function Save-Part {
     }
 }
 
-Save-Part -Name 'system.txt' -Gather { Get-CimInstance -ClassName Win32_OperatingSystem | Format-List -Property Caption, Version, BuildNumber }
+Save-Part -Name 'system.txt' -Gather { Get-CimInstance -ClassName Win32_OperatingSystem | Format-List -Property 'Caption', 'Version', 'BuildNumber' }
 Save-Part -Name 'packages.txt' -Gather { Get-NetDmaInstalled | Format-Table -AutoSize }
 Save-Part -Name 'devices.txt' -Gather {
     # Class System, our vendor ids, and the test client's root device, whether started or not.
     Get-PnpDevice | Where-Object -Property InstanceId -Match -Value '^(PCI\\VEN_(8086|1018)&|ROOT\\)' |
         Where-Object -FilterScript { $_.Service -in 'ioatdma', 'netdmatest' -or $_.FriendlyName -match 'I/OAT|QuickData|NetDMA' } |
-        Format-List -Property InstanceId, FriendlyName, Service, Status, Problem, ConfigManagerErrorCode
+        Format-List -Property 'InstanceId', 'FriendlyName', 'Service', 'Status', 'Problem', 'ConfigManagerErrorCode'
 }
-Save-Part -Name 'services.txt' -Gather { Get-CimInstance -ClassName Win32_SystemDriver | Where-Object -Property Name -In -Value (Get-NetDmaPackages) | Format-List -Property Name, State, StartMode, PathName }
+Save-Part -Name 'services.txt' -Gather { Get-CimInstance -ClassName Win32_SystemDriver | Where-Object -Property Name -In -Value (Get-NetDmaPackages) | Format-List -Property 'Name', 'State', 'StartMode', 'PathName' }
 Save-Part -Name 'verifier.txt' -Gather { & verifier.exe /querysettings; & verifier.exe /query }
 Save-Part -Name 'events.txt' -Gather {
     $names = 'Microsoft-Windows-Kernel-PnP', 'Microsoft-Windows-UserPnp', 'BugCheck', 'Microsoft-Windows-WER-SystemErrorReporting'
-    Get-WinEvent -FilterHashtable @{ LogName = 'System'; ProviderName = $names } -MaxEvents 200 -ErrorAction SilentlyContinue |
-        Format-List -Property TimeCreated, ProviderName, Id, Message
+    $filter = @{ LogName = 'System'; ProviderName = $names }
+    Get-WinEvent -FilterHashtable $filter -MaxEvents 200 -ErrorAction SilentlyContinue |
+        Format-List -Property 'TimeCreated', 'ProviderName', 'Id', 'Message'
 }
-Save-Part -Name 'dumps.txt' -Gather { Get-ChildItem -Path "$env:SystemRoot\MEMORY.DMP", "$env:SystemRoot\Minidump\*.dmp" -ErrorAction SilentlyContinue | Format-Table -Property FullName, Length, LastWriteTime }
+Save-Part -Name 'dumps.txt' -Gather {
+    $dumps = @("$env:SystemRoot\MEMORY.DMP", "$env:SystemRoot\Minidump\*.dmp")
+    Get-ChildItem -Path $dumps -ErrorAction SilentlyContinue |
+        Format-Table -Property 'FullName', 'Length', 'LastWriteTime'
+}
 $setup = "$env:SystemRoot\INF\setupapi.dev.log"
 if (Test-Path -Path $setup) { Copy-Item -Path $setup -Destination $Output }
 Get-ChildItem -Path $Output

@@ -29,12 +29,7 @@ function Assert-NetDmaMachine {
 
 # Whether the running system takes test-signed drivers.
 function Test-NetDmaTestSigning {
-    $text = & bcdedit.exe /enum '{current}' 2>&1 | Out-String
-    if ($LASTEXITCODE -ne 0) {
-        throw "bcdedit failed with $LASTEXITCODE`: $text"
-    }
-    # The option's name is not translated, its value is; absent means off. "Yes" is what every language but a few says,
-    # so the value in the registry decides.
+    # What the boot loader handed to the kernel: bcdedit would say what the next start gets, in the language of the system.
     $options = (Get-ItemProperty -Path 'HKLM:\SYSTEM\CurrentControlSet\Control').SystemStartOptions
     return $options -match '(^|\s)TESTSIGNING(\s|$)'
 }
@@ -78,5 +73,6 @@ function Get-NetDmaInstalled {
         }
 }
 
-Export-ModuleMember -Function Get-NetDmaPackages, Get-NetDmaImages, Assert-NetDmaMachine, Test-NetDmaTestSigning,
-    Test-NetDmaSecureBoot, Invoke-NetDmaTool, Get-NetDmaInstalled
+$exported = @('Get-NetDmaPackages', 'Get-NetDmaImages', 'Assert-NetDmaMachine', 'Test-NetDmaTestSigning',
+    'Test-NetDmaSecureBoot', 'Invoke-NetDmaTool', 'Get-NetDmaInstalled')
+Export-ModuleMember -Function $exported

@@ -1,10 +1,11 @@
-//! `cargo xtask events`: docs/events.md, and the table in the debugger script, from the table in crate `netdma-events`.
+//! `cargo xtask events`: docs/events.md, and the tables in the debugger script and in
+//! docs/troubleshooting.md, from the table in crate `netdma-events`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
-use netdma_events::{EVENTS, Entry, Field, Kind, Name, Source};
+use netdma_events::{EVENTS, Entry, Field, Kind, Level, Name, Source};
 
 use crate::arguments::Arguments;
 use crate::command::{Command, Failure};
@@ -15,18 +16,20 @@ use crate::workspace;
 pub const COMMAND: Command = Command {
     name: "events",
     usage: "[--check]",
-    summary: "Write docs/events.md, the table of every event the drivers emit, and the same into the debugger script.\n\n\
-              --check  write nothing; fail when one of the two is out of date",
+    summary: "Write docs/events.md, the table of every event the drivers emit, and what else is made from it.\n\n\
+              The debugger script has the names, docs/troubleshooting.md what to do.\n\
+              --check  write nothing; fail when one of them is out of date",
     run,
 };
 
 /// The generated page.
 const PAGE: &str = "docs/events.md";
 
-/// The debugger script, with lines between two marks that are generated.
-const SCRIPT: &str = "docs/windbg/netdma.js";
-const BEGIN: &str = "// events begin\n";
-const END: &str = "// events end\n";
+/// Files with lines between two marks that are generated: file, first mark, last mark, what stands between.
+const PARTS: [(&str, &str, &str, fn() -> String); 2] = [
+    ("docs/windbg/netdma.js", "// events begin\n", "// events end\n", table),
+    ("docs/troubleshooting.md", "<!-- events begin -->\n", "<!-- events end -->\n", troubles),
+];
 
 fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let arguments = Arguments::parse(words, &["--check"], &[])?;
@@ -36,7 +39,7 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     }
     let root = workspace::root();
     generated::write(&root, PAGE, &page())?;
-    generated::write(&root, SCRIPT, &script()?)
+    PARTS.iter().try_for_each(|part| generated::write(&root, part.0, &with_part(part)?))
 }
 
 /// Fails when the committed page or the script is not that of the table.
@@ -46,18 +49,36 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
 pub fn check() -> Result<(), Failure> {
     let root = workspace::root();
     generated::check(&root, PAGE, &page(), COMMAND.name)?;
-    generated::check(&root, SCRIPT, &script()?, COMMAND.name)
+    PARTS.iter().try_for_each(|part| generated::check(&root, part.0, &with_part(part)?, COMMAND.name))
 }
 
-/// The debugger script with the table of today.
-fn script() -> Result<String, Failure> {
-    let path = workspace::root().join(SCRIPT);
-    let text = std::fs::read_to_string(&path)
+/// A file with its generated part as of today.
+fn with_part((file, begin, end, text): &(&str, &str, &str, fn() -> String)) -> Result<String, Failure> {
+    let path = workspace::root().join(file);
+    let old = std::fs::read_to_string(&path)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let (before, after) = parts
-        .ok_or_else(|| Failure::verdict(format!("{SCRIPT} has lost its marks {BEGIN:?} and {END:?}")))?;
-    Ok(format!("{before}{BEGIN}{}{END}{after}", table()))
+    let parts = old.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
+    let (before, after) =
+        parts.ok_or_else(|| Failure::verdict(format!("{file} has lost its marks {begin:?} and {end:?}")))?;
+    Ok(format!("{before}{begin}{}{end}{after}", text()))
+}
+
+/// Every event that reports a trouble, for those who have seen one.
+fn troubles() -> String {
+    let mut text = String::from("\n| Event | Image | What happened | What to do |\n|---|---|---|---|\n");
+    for entry in EVENTS.iter().filter(|entry| entry.level <= Level::Warning) {
+        let _ = writeln!(
+            text,
+            "| {} ({}) | {} | {} | {} |",
+            entry.name,
+            entry.id,
+            image(entry.source),
+            cell(entry.meaning),
+            cell(entry.remedy)
+        );
+    }
+    text.push('\n');
+    text
 }
 
 /// The table as the script reads it: each event with the names and kinds of its values.
@@ -104,11 +125,8 @@ fn page() -> String {
          memory and the debugger share these numbers and names. A number is never used for another event.\n",
     );
     // Writing to a String cannot fail.
-    for (source, image) in [
-        (Source::Netdma, "netdma.sys"),
-        (Source::Ioatdma, "ioatdma.sys"),
-        (Source::Netdmatest, "netdmatest.sys"),
-    ] {
+    for source in [Source::Netdma, Source::Ioatdma, Source::Netdmatest] {
+        let image = image(source);
         let _ = write!(
             page,
             "\n## {image}\n\n| Id | Event | Level | Keyword | Values | What happened | What to do |\n\
@@ -127,6 +145,14 @@ fn page() -> String {
         }
     }
     page
+}
+
+fn image(source: Source) -> &'static str {
+    match source {
+        Source::Netdma => "netdma.sys",
+        Source::Ioatdma => "ioatdma.sys",
+        Source::Netdmatest => "netdmatest.sys",
+    }
 }
 
 fn row(entry: &Entry) -> String {

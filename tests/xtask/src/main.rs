@@ -20,6 +20,7 @@ mod generated;
 mod node;
 mod package;
 mod package_catalog;
+mod picture;
 mod requirements;
 mod specification;
 mod steps;
@@ -46,6 +47,7 @@ const COMMANDS: &[Command] = &[
     package::COMMAND,
     requirements::COMMAND,
     events::COMMAND,
+    picture::COMMAND,
     docs::COMMAND,
     bench::COMMAND,
     vm::COMMAND,

@@ -65,7 +65,7 @@ const __CHANNEL_ERRORS = {
 const __NAMED = [
     { 1: "BadPointer", 2: "BadVersion", 3: "BadFlags", 4: "BadName", 5: "MissingEntryPoint", 6: "UnpairedEntryPoint", 7: "BadChannelCount", 8: "BadAttributes", 9: "NoMemory", 10: "NoAdapter", 11: "RemappedMemory", 12: "AlreadyRegistered", 13: "WrongState", 14: "TooManyProviders", 15: "BadSize" },
     { 1: "BadHandle", 2: "WrongIrql", 3: "WrongState", 4: "CallFromProvider", 5: "UnexpectedDpc", 6: "BadNotification", 7: "CallFromCallback" },
-    { 1: "ReadIdentity", 2: "MapRegisters", 3: "QueryBus", 4: "Quiesce", 5: "ClearErrors", 6: "Reset", 7: "Program", 8: "SelfTest", 9: "CreateInterrupts", 10: "Register", 11: "Start" },
+    { 1: "ReadIdentity", 2: "MapRegisters", 3: "QueryBus", 4: "Quiesce", 5: "ClearErrors", 6: "Reset", 7: "Program", 8: "SelfTest", 9: "CreateInterrupts", 10: "Register", 11: "Start", 12: "Publish" },
     { 0: "None", 1: "Line", 2: "Msi", 3: "MsiX" },
 ];
 const __EVENTS = {

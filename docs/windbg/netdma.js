@@ -65,8 +65,9 @@ const __CHANNEL_ERRORS = {
 const __NAMED = [
     { 1: "BadPointer", 2: "BadVersion", 3: "BadFlags", 4: "BadName", 5: "MissingEntryPoint", 6: "UnpairedEntryPoint", 7: "BadChannelCount", 8: "BadAttributes", 9: "NoMemory", 10: "NoAdapter", 11: "RemappedMemory", 12: "AlreadyRegistered", 13: "WrongState", 14: "TooManyProviders", 15: "BadSize" },
     { 1: "BadHandle", 2: "WrongIrql", 3: "WrongState", 4: "CallFromProvider", 5: "UnexpectedDpc", 6: "BadNotification", 7: "CallFromCallback" },
-    { 1: "ReadIdentity", 2: "MapRegisters", 3: "QueryBus", 4: "Quiesce", 5: "ClearErrors", 6: "Reset", 7: "Program", 8: "SelfTest", 9: "CreateInterrupts", 10: "Register", 11: "Start", 12: "Publish" },
+    { 1: "ReadIdentity", 2: "MapRegisters", 3: "QueryBus", 4: "Quiesce", 5: "ClearErrors", 6: "Reset", 7: "Program", 8: "SelfTest", 9: "CreateInterrupts", 10: "Register", 11: "Start", 12: "Publish", 13: "Claim" },
     { 0: "None", 1: "Line", 2: "Msi", 3: "MsiX" },
+    { 1: "InterruptKind", 2: "NetDmaVersion", 3: "InterruptDelay", 4: "Watchdog", 5: "SelfTest" },
 ];
 const __EVENTS = {
     100: { name: "InterfaceLoaded", fields: [] },
@@ -117,7 +118,8 @@ const __EVENTS = {
     222: { name: "SpuriousInterrupt", fields: [["location", "x"], ["attention", "x"]] },
     230: { name: "EngineQuiesced", fields: [["location", "x"], ["channels", "n"], ["state", "n"]] },
     231: { name: "EngineRestored", fields: [["location", "x"], ["channels", "n"]] },
-    232: { name: "SettingIgnored", fields: [["value", "x"]] },
+    232: { name: "SettingIgnored", fields: [["location", "x"], ["setting", __NAMED[4]], ["value", "x"]] },
+    233: { name: "ChannelClaimed", fields: [["location", "x"], ["channel", "n"]] },
     300: { name: "TestDeviceStarted", fields: [] },
     301: { name: "TestDeviceStopped", fields: [] },
     303: { name: "CopyFailed", fields: [["channel", "n"], ["bytes", "n"], ["status", "s"]] },

@@ -15,6 +15,7 @@ mod docs;
 mod docs_page;
 mod drivers;
 mod drivers_inf;
+mod drivers_twice;
 mod events;
 mod generated;
 mod node;

@@ -173,7 +173,7 @@ events! {
             "the device is not offered to clients: check firmware settings and the processor's errata";
         212 EngineError (location: Hex, channel: u64, errors: Hex, completed: Hex) Error Channel,
             "the engine halted with error bits (CHANERR); completed is the last good descriptor",
-            "docs/spec/ioat.md names each bit; address errors mean that a client passed a wrong address";
+            "docs/events.md names each bit; address errors mean that a client passed a wrong address";
         213 ResetTimedOut (location: Hex, channel: u64, microseconds: u64) Error Channel,
             "a channel did not finish its reset in time",
             "the channel stays out of use: restart the device";

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
+use ioat_regs::ChanErr;
 use netdma_events::{EVENTS, Entry, Field, Kind, Level, Name, Source};
 
 use crate::arguments::Arguments;
@@ -144,6 +145,16 @@ fn page() -> String {
             let _ = writeln!(page, "| {value} | {name} | {} |", cell(meaning));
         }
     }
+    let fields: Vec<String> = error_fields().iter().map(|field| format!("`{field}`")).collect();
+    let _ = write!(
+        page,
+        "\n# Error bits\n\n## {}\n\nCHANERR of the engine, and CHANERR_INT, which has the same bits; the value is the sum of\n\
+         the masks. `netdmactl errors` prints the names.\n\n| Mask | Name | Meaning |\n|---|---|---|\n",
+        fields.join(", ")
+    );
+    for bit in ChanErr::ALL {
+        let _ = writeln!(page, "| {:#x} | {} | {} |", 1_u32 << bit.bit, bit.name, cell(bit.text));
+    }
     page
 }
 
@@ -153,6 +164,16 @@ fn image(source: Source) -> &'static str {
         Source::Ioatdma => "ioatdma.sys",
         Source::Netdmatest => "netdmatest.sys",
     }
+}
+
+/// Every field that holds CHANERR bits, as `Event.field`: what ioatdma.sys calls errors and does not name otherwise.
+fn error_fields() -> Vec<String> {
+    let of_engine = EVENTS.iter().filter(|entry| entry.source == Source::Ioatdma);
+    of_engine
+        .flat_map(|entry| entry.fields.iter().map(move |field| (entry.name, field)))
+        .filter(|(_, field)| matches!(field.kind, Kind::Hex) && field.name.ends_with("errors"))
+        .map(|(event, field)| format!("{event}.{}", field.name))
+        .collect()
 }
 
 fn row(entry: &Entry) -> String {
@@ -206,6 +227,19 @@ mod tests {
         if let Err(failure) = check() {
             panic!("{failure}");
         }
+    }
+
+    #[test]
+    fn the_fields_with_error_bits_are_those_of_the_engine() {
+        assert_eq!(
+            error_fields(),
+            [
+                "SelfTestFailed.errors",
+                "EngineError.errors",
+                "LeftoversCleared.errors",
+                "LeftoversCleared.internal_errors"
+            ]
+        );
     }
 
     #[test]

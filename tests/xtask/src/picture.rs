@@ -11,9 +11,10 @@ use crate::{drivers, generated, steps, workspace};
 /// The command.
 pub const COMMAND: Command = Command {
     name: "picture",
-    usage: "",
+    usage: "[--from FILE]",
     summary: "Run the demonstration and write what it says to docs/demo.svg.\n\n\
-              The times in it are those of the run, so it is made when the demonstration changes, and not checked.",
+              The times in it are those of the run, so it is made when the demonstration changes, and not checked.\n\
+              --from FILE  do not run it: FILE is what a run said, both streams",
     run,
 };
 
@@ -28,10 +29,17 @@ const MARGIN: usize = 16;
 const COLUMNS: usize = 132;
 
 fn run(words: Vec<OsString>) -> Result<(), Failure> {
-    Arguments::parse(words, &[], &[])?.no_rest()?;
+    let arguments = Arguments::parse(words, &[], &["--from"])?;
+    arguments.no_rest()?;
+    let mut lines = vec!["$ cargo xtask demo".to_owned()];
+    if let Some(file) = arguments.value("--from") {
+        let said = std::fs::read_to_string(file)
+            .map_err(|error| Failure::usage(format!("{}: {error}", file.to_string_lossy())))?;
+        lines.extend(said.lines().map(str::to_owned));
+        return generated::write(&workspace::root(), PICTURE, &svg(&lines));
+    }
     drivers::build(&[])?;
     steps::cargo("demo", &["build", "--profile", "host", "--package", "machine", "--bin", "demo"])?;
-    let mut lines = vec!["$ cargo xtask demo".to_owned()];
     let mut demo = Process::new(workspace::target().join("host/demo"));
     steps::run("demo run", &mut demo, |line| lines.push(line.to_owned()))?;
     generated::write(&workspace::root(), PICTURE, &svg(&lines))

@@ -13,9 +13,9 @@ use nt::registry::Key;
 use nt::string::Wide;
 use nt::sys::{DRIVER_OBJECT, UNICODE_STRING};
 
-use crate::client::CLIENTS;
+use crate::client::{self, CLIENTS};
 use crate::drain;
-use crate::provider::PROVIDERS;
+use crate::provider::{self, PROVIDERS};
 use crate::trace::{self, TRACE};
 
 static INITIALISED: AtomicBool = AtomicBool::new(false);
@@ -76,20 +76,23 @@ unsafe fn initialize(registry_path: *const UNICODE_STRING) -> NtStatus {
     STATUS_SUCCESS
 }
 
-/// The last importer has left: may the image go? Not while anything is registered.
+/// The last importer has left: may the image go? Not while anything is registered; what is, is never called again.
 ///
 /// # Safety
 /// Called by the system at PASSIVE_LEVEL.
 #[unsafe(export_name = "DllUnload")]
 pub unsafe extern "system" fn dll_unload() -> NtStatus {
+    // SAFETY: the system calls this at PASSIVE_LEVEL.
+    let mut irql = unsafe { Passive::assume() };
     let (providers, clients) = (PROVIDERS.iter().count() as u64, CLIENTS.iter().count() as u64);
     if providers != 0 || clients != 0 {
+        // Whoever registered is not there any more: no image is left that imports from this one.
+        provider::abandon_all(&mut irql);
+        client::abandon_all(&mut irql);
         trace::write(Event::UnloadRefused { providers, clients });
         return STATUS_DEVICE_BUSY;
     }
     trace::write(Event::InterfaceUnloaded {});
-    // SAFETY: the system calls this at PASSIVE_LEVEL.
-    let irql = unsafe { Passive::assume() };
     TRACE.unregister(&irql);
     INITIALISED.store(false, Ordering::Release);
     STATUS_SUCCESS

@@ -376,6 +376,15 @@ pub fn deregister(value: ProviderHandle, irql: &mut Passive) {
     }
 }
 
+/// Forgets every provider without a call: their images are gone, and with them the entry points (D1). The entries stay taken,
+/// so that this image stays too, and so do the rings of their channels, which an engine may still write to.
+pub fn abandon_all(irql: &mut Passive) {
+    for (_, provider) in PROVIDERS.iter() {
+        let record = provider.record.lock(irql).take();
+        drop(record);
+    }
+}
+
 /// `NetDmaPnPEventNotify` with a checked power code.
 pub fn power(value: ProviderHandle, code: NotificationCode, irql: &mut Passive) {
     let export = Export::PnPEventNotify;
@@ -416,10 +425,6 @@ pub fn power(value: ProviderHandle, code: NotificationCode, irql: &mut Passive) 
 }
 
 /// Takes a channel of a started provider (`wanted`, or 0 for any) into account.
-///
-/// # Errors
-/// INVALID_PARAMETER for an id that nobody has, DEVICE_NOT_READY when nothing is started, INSUFFICIENT_RESOURCES when every
-/// channel is taken (Q33).
 pub fn reserve(wanted: u32, irql: &mut Passive) -> Result<Offer, NtStatus> {
     let mut known = false;
     // Between choice and reservation the last channel may go to somebody else; then choose again, at most once a provider.
@@ -512,9 +517,6 @@ pub fn enumerate(mut give: impl FnMut(ProviderInformation), irql: &mut Passive) 
 }
 
 /// The counters of a provider's channels, those that are gone included.
-///
-/// # Errors
-/// INVALID_PARAMETER for an id that nobody has.
 pub fn statistics(id: u32, irql: &mut UpToDispatch) -> Result<Statistics, NtStatus> {
     for (handle, provider) in PROVIDERS.iter() {
         let counted =

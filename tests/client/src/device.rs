@@ -82,6 +82,11 @@ impl DeviceControl for TestDevice {
     fn file_closed(&self, file: File, irql: &mut Passive) {
         self.client.close_all_of(file, irql);
     }
+
+    fn file_done(&self, file: File, irql: &mut Passive) {
+        // A channel that was still being opened when the file was closed.
+        self.client.close_all_of(file, irql);
+    }
 }
 
 /// The structure at the beginning of the request's input.

@@ -2,12 +2,18 @@
 
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use machine::client::{ANY_CHANNEL, Client, Copying};
 use machine::lab::{CLIENT_DEVICE, Failure, Lab, Setup};
+use machine::soft::Soft;
 use netdma_ioctl::{
     CONTROL, CONTROL_NULL, CONTROL_RESUME, CONTROL_SUSPEND, COPY, Control, OPEN_CHANNEL, OpenChannel, POLLED,
-    PROVIDERS, Piece, STATISTICS, StatisticsOf,
+    PROVIDERS, Piece, STATISTICS, StatisticsOf, Wire,
 };
+use netdmasoft_control::Command;
+use nthost::io::file::Output;
 use nthost::memory::user::UserBuffer;
 use proof::proves;
 
@@ -16,6 +22,7 @@ const INVALID_PARAMETER: u32 = 0xC000_000D;
 const INVALID_DEVICE_REQUEST: u32 = 0xC000_0010;
 const CONFLICTING_ADDRESSES: u32 = 0xC000_0018;
 const BUFFER_TOO_SMALL: u32 = 0xC000_0023;
+const DEVICE_NOT_READY: u32 = 0xC000_00A3;
 const DEVICE_REMOVED: u32 = 0xC000_02B6;
 const REQUEST_ABORTED: u32 = 0xC000_0240;
 
@@ -338,4 +345,73 @@ fn an_abort_ends_what_is_under_way_as_aborted() -> Result<(), Failure> {
     client.copy_verified(&mut lab, channel, 5_000, 17)?;
     client.close(&mut lab)?;
     leaves_nothing(lab)
+}
+
+#[test]
+fn a_client_told_of_power_down_posts_nothing_until_it_is_told_of_power_up() -> Result<(), Failure> {
+    let mut lab = Setup::new(0)?.power_on()?;
+    lab.add_client_device()?;
+    for package in ["netdma", "netdmatest"] {
+        lab.install(package)?;
+    }
+    let soft = lab.run(Soft::install)??;
+    let client = lab.open()?;
+    let channel = client.open_channel(&mut lab, ANY_CHANNEL)?.number;
+    client.copy_verified(&mut lab, channel, 20_000, 1)?;
+    lab.run(|k| soft.command(k, Command::Power { code: 5 }))?;
+    let before = client.statistics(&mut lab, channel)?;
+    let refused = refusal(client.copy_verified(&mut lab, channel, 20_000, 2));
+    assert_eq!(refused, DEVICE_NOT_READY);
+    let after = client.statistics(&mut lab, channel)?;
+    proves!(image: R228; assert_eq!((after.submitted, after.accepted), (before.submitted, before.accepted)));
+    proves!(image: R228; assert_eq!(after.submitted, after.succeeded, "and it has waited for its copies"));
+    lab.run(|k| soft.command(k, Command::Power { code: 6 }))?;
+    proves!(image: R228, R261; assert_eq!(client.copy_verified(&mut lab, channel, 20_000, 3)?, 20_000));
+    // It never vouches for caches: no descriptor had a no-snoop flag.
+    let flags = lab.run(|k| soft.look(k, 0))?.flags;
+    let no_snoop = netdma_abi::descriptor::SOURCE_NO_SNOOP | netdma_abi::descriptor::DESTINATION_NO_SNOOP;
+    proves!(image: R164; assert!(flags != 0 && flags & no_snoop == 0, "{flags:#x}"));
+    client.close(&mut lab)?;
+    lab.run(|k| soft.remove(k))??;
+    leaves_nothing(lab)
+}
+
+#[test]
+fn a_channel_that_is_opened_while_its_file_is_closed_is_given_back() -> Result<(), Failure> {
+    let mut late = 0;
+    for seed in 1..=24 {
+        let mut setup = Setup::new(1)?;
+        setup.seed = seed;
+        let mut lab = setup.boot()?;
+        let client = lab.open()?;
+        let other = lab.open()?;
+        let opened = lab.run(|k| {
+            let (file, ended) = (client.file(), Rc::new(Cell::new(false)));
+            let ends = Rc::clone(&ended);
+            let opener = k.spawn(
+                "opener",
+                0,
+                Box::new(move |k| {
+                    let mut answer = [0; netdma_ioctl::Channel::SIZE];
+                    k.ioctl(file, OPEN_CHANNEL, &ANY_CHANNEL.to_bytes(), Output::Bytes(&mut answer));
+                    ends.set(true);
+                }),
+            );
+            // The other thread is somewhere between the request's arrival and its end.
+            for _ in 0..seed * 5 {
+                k.call_export("KeStallExecutionProcessor", &[0]);
+            }
+            let under_way = !ended.get();
+            k.close(file);
+            k.join(opener);
+            under_way
+        })?;
+        late += u32::from(opened);
+        let providers = other.providers(&mut lab)?;
+        assert_eq!(providers[0].free_channels, providers[0].channels, "seed {seed}: a channel was kept");
+        other.close(&mut lab)?;
+        leaves_nothing(lab)?;
+    }
+    assert!(late > 3, "only {late} openings were under way");
+    Ok(())
 }

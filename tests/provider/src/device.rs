@@ -2,16 +2,17 @@
 
 use netdma_abi::{NotificationCode, PhysicalAddress, ProviderAttributes, ProviderHandle, Version};
 use netdmasoft_control::{
-    CHANNEL_WORDS, CHANNELS, COMMAND, COMMAND_SIZE, Command, HISTORY, INTERFACE, Setup, put, take,
+    CHANNEL_WORDS, CHANNELS, COMMAND, COMMAND_SIZE, Command, HISTORY, INTERFACE, Setup, mode, put, take,
 };
 use nt::irql::Passive;
 use nt::mutex::Mutex;
 use nt::object;
-use nt::pool::Arc;
+use nt::pool::{Arc, Array};
 use nt::string::Wide;
-use nt::wdf::{Device, DeviceControl, DeviceHandle, DeviceInit, File, PowerState, Request, Served};
+use nt::wdf::{Device, DeviceControl, DeviceHandle, DeviceInit, PowerState, Request, Served};
 use nt::{Result, Status, sys};
 
+use crate::TAG;
 use crate::engine::Engine;
 use crate::lane::Core;
 use crate::work::Step;
@@ -46,7 +47,6 @@ impl SoftDevice {
     /// What the framework or the interface reports.
     pub fn add(mut init: DeviceInit<'_>, version: u32, irql: &mut Passive) -> Result {
         init.secure(sys::FILE_DEVICE_UNKNOWN, Wide::new(&SDDL), irql)?;
-        init.watch_files::<Self>();
         let device = init.create(irql, |device, irql| {
             let setup = Setup { version, flags: 0, absent: 0, mode: 0 };
             let registration = Registration { provider: None, started: false };
@@ -146,7 +146,9 @@ impl Device for SoftDevice {
     }
 
     fn cleanup(&self, irql: &mut Passive) {
-        self.deregister(irql);
+        if self.engine.behaviour.setup().mode & mode::FORGET == 0 {
+            self.deregister(irql);
+        }
     }
 }
 // guide: end
@@ -159,8 +161,6 @@ impl DeviceControl for SoftDevice {
         };
         request.complete(answer);
     }
-
-    fn file_closed(&self, _file: File, _irql: &mut Passive) {}
 }
 
 /// Numbers of the longest answer.
@@ -176,11 +176,12 @@ impl SoftDevice {
         let command = Command::from_words(words).ok_or(Status::INVALID_PARAMETER)?;
         let mut answer = [0; ANSWER];
         let count = self.obey(command, &mut answer, irql)?;
-        let mut bytes = [0; ANSWER * 8];
+        let length = count.checked_mul(size_of::<u64>()).ok_or(Status::INTEGER_OVERFLOW)?;
+        // In the pool: the numbers are half a page of stack already.
+        let mut bytes = Array::new(TAG, length, |_| 0_u8)?;
         put(&answer, &mut bytes);
-        let bytes = bytes.get(..count.saturating_mul(8)).unwrap_or_default();
-        request.write_output(bytes)?;
-        Ok(bytes.len())
+        request.write_output(&bytes)?;
+        Ok(length)
     }
 
     fn lane(&self, channel: u32) -> Result<&Arc<Core>> {

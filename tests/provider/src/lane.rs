@@ -200,6 +200,7 @@ impl Core {
             processed: work.processed,
             reports: self.report.count.load(Ordering::Relaxed),
             words: work.words,
+            flags: work.flags,
             target: work.target.map_or(u64::MAX, u64::from),
             data_hints: work.data_hints,
             word_hints: work.word_hints,

@@ -32,6 +32,8 @@ pub struct Work {
     pub remaining: u64,
     pub processed: u64,
     pub words: u64,
+    /// Every control flag that a descriptor had.
+    pub flags: u32,
     /// Whose cache is hinted at.
     pub target: Option<u8>,
     pub data_hints: u64,
@@ -164,6 +166,7 @@ impl Work {
         let [size_and_flags, source, destination, next, next_source, next_destination, ..] =
             words.each_ref().map(|word| word.load(Ordering::Acquire));
         let (size, flags) = (size_and_flags & 0xFFFF_FFFF, (size_and_flags >> 32) as u32);
+        self.flags |= flags;
         let context_change = flags & OP_TYPE_MASK == OP_TYPE_CONTEXT_CHANGE;
         if context_change {
             // A context change moves nothing, and its bit 0 asks for no interrupt (R247).

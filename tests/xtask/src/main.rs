@@ -15,13 +15,10 @@ mod docs;
 mod docs_page;
 mod drivers;
 mod drivers_inf;
-mod drivers_twice;
 mod events;
 mod generated;
-mod node;
 mod package;
 mod package_catalog;
-mod picture;
 mod requirements;
 mod specification;
 mod steps;
@@ -48,7 +45,6 @@ const COMMANDS: &[Command] = &[
     package::COMMAND,
     requirements::COMMAND,
     events::COMMAND,
-    picture::COMMAND,
     docs::COMMAND,
     bench::COMMAND,
     vm::COMMAND,

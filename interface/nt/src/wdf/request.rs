@@ -26,6 +26,12 @@ pub trait DeviceControl: Device {
     fn file_closed(&self, file: File, irql: &mut Passive) {
         let _unused = (file, irql);
     }
+
+    /// No request of `file` is under way any more (EvtFileClose): what one has left after
+    /// [`file_closed`](Self::file_closed) can be cleared away. Likewise.
+    fn file_done(&self, file: File, irql: &mut Passive) {
+        let _unused = (file, irql);
+    }
 }
 
 /// When a device's requests reach [`DeviceControl`].
@@ -48,6 +54,7 @@ impl DeviceInit<'_> {
         let mut config = WDF_FILEOBJECT_CONFIG {
             Size: size_of::<WDF_FILEOBJECT_CONFIG>() as ULONG,
             EvtFileCleanup: Some(file_cleanup::<D>),
+            EvtFileClose: Some(file_close::<D>),
             AutoForwardCleanupClose: _WDF_TRI_STATE::WdfUseDefault,
             FileObjectClass: _WDF_FILEOBJECT_CLASS::WdfFileObjectWdfCannotUseFsContexts,
             ..WDF_FILEOBJECT_CONFIG::default()
@@ -257,13 +264,28 @@ unsafe extern "C" fn device_control<D: DeviceControl>(
 
 /// EvtFileCleanup.
 unsafe extern "C" fn file_cleanup<D: DeviceControl>(file: WDFFILEOBJECT) {
-    // SAFETY: the framework calls this at PASSIVE_LEVEL (Learn, EvtFileCleanup).
+    // SAFETY: the framework's EvtFileCleanup, at PASSIVE_LEVEL (Learn, EvtFileCleanup).
+    unsafe { of_file(file, |value: &D, file, irql| value.file_closed(file, irql)) };
+}
+
+/// EvtFileClose.
+unsafe extern "C" fn file_close<D: DeviceControl>(file: WDFFILEOBJECT) {
+    // SAFETY: the framework's EvtFileClose, at PASSIVE_LEVEL (Learn, EvtFileClose).
+    unsafe { of_file(file, |value: &D, file, irql| value.file_done(file, irql)) };
+}
+
+/// Calls `method` with the value of the file's device.
+///
+/// # Safety
+/// Called from one of the framework's PASSIVE_LEVEL callbacks for `file`, of a device with a context of type `D`.
+unsafe fn of_file<D: DeviceControl>(file: WDFFILEOBJECT, method: impl FnOnce(&D, File, &mut Passive)) {
+    // SAFETY: by the contract.
     let mut irql = unsafe { Passive::assume() };
     // SAFETY: the file is valid during its callback.
     let device: WDFDEVICE = unsafe { call_unsafe_wdf_function_binding!(WdfFileObjectGetDevice, file) };
     // SAFETY: a device is not deleted before its files.
     let device = unsafe { DeviceHandle::<D>::new(device) };
     if let Ok(value) = device.value() {
-        value.file_closed(File(file.addr()), &mut irql);
+        method(value, File(file.addr()), &mut irql);
     }
 }

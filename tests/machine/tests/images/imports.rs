@@ -37,6 +37,14 @@ fn list() -> Vec<Entry<'static>> {
         .collect()
 }
 
+/// The modules that an image imports from, sorted.
+pub fn modules(image: &File) -> Result<Vec<String>, String> {
+    let mut modules: Vec<String> = imports(image)?.into_iter().map(|(module, _)| module).collect();
+    modules.sort();
+    modules.dedup();
+    Ok(modules)
+}
+
 /// Every import as (module, name).
 fn imports(image: &File) -> Result<Vec<(String, String)>, String> {
     let headers = image.headers()?;

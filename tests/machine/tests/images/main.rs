@@ -13,6 +13,7 @@ mod rules;
 mod symbols;
 
 use file::File;
+use proof::proves;
 use rules::{RULES, Verdict};
 
 /// The images: three that are shipped, two of tests and guides.
@@ -56,6 +57,15 @@ fn netdma_exports_the_interface_and_nothing_else() {
 fn the_other_drivers_export_only_what_the_language_forces_on_them() {
     for name in &IMAGES[1..] {
         rules::exports_are(&File::built(name), &[]).unwrap();
+    }
+}
+
+#[test]
+fn clients_know_the_kernel_the_framework_and_the_interface_and_no_provider() {
+    for name in ["netdmatest", "netdmacopy"] {
+        let mut modules = imports::modules(&File::built(name)).unwrap();
+        modules.retain(|module| !["ntoskrnl.exe", "WDFLDR.SYS"].contains(&module.as_str()));
+        proves!(image: R264; assert_eq!(modules, ["netdma.sys"], "{name}"));
     }
 }
 

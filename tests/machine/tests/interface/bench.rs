@@ -2,7 +2,7 @@
 //! image between them is the real one.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use machine::events::Seen;
 use machine::lab;
@@ -97,6 +97,8 @@ pub struct Script {
     pub synchronous: bool,
     /// Suspend stores a pointer to the address, as the header's type has it.
     pub pointer_form: bool,
+    /// Entry points let other processors run, and demand that nobody else is inside for the channel meanwhile.
+    pub crowded: bool,
     /// An export to call from within an entry point, with the channel's handle.
     pub reenter: Option<(&'static str, &'static str)>,
     /// Resume runs all there is before it returns.
@@ -114,6 +116,7 @@ impl Default for Script {
             cpu: 1,
             synchronous: false,
             pointer_form: false,
+            crowded: false,
             reenter: None,
             run_on_resume: false,
             free_on_removal: None,
@@ -128,6 +131,10 @@ struct World {
     script: Script,
     domain: Option<DmaDomain>,
     calls: Vec<Call>,
+    /// First descriptors given: virtual and physical address.
+    firsts: Vec<(u64, u64)>,
+    /// Contexts that an entry point is inside for.
+    inside: BTreeSet<u64>,
     channels: BTreeMap<u64, Channel>,
     affinities: Vec<(u32, u32)>,
     told: Vec<Told>,
@@ -155,6 +162,16 @@ fn kernel<R>(act: impl FnOnce(&Kernel) -> R) -> R {
 /// Records the call and answers the scripted status.
 fn called(entry: &'static str, context: u64, address: u64, count: u32) -> i32 {
     let (irql, cpu) = kernel(|k| (k.irql(), k.cpu_number()));
+    if world(|w| w.script.crowded) {
+        assert!(
+            world(|w| w.inside.insert(context)),
+            "{entry}: another entry point is inside for the channel"
+        );
+        for _ in 0..3 {
+            kernel(|k| k.call_export("KeStallExecutionProcessor", &[1]));
+        }
+        world(|w| w.inside.remove(&context));
+    }
     let at = world(|w| w.channels.get(&context).map_or(0, |channel| channel.asked.word_virtual));
     let word = if at == 0 { 0 } else { kernel(|k| k.read::<u64>(at)) };
     let (status, reenter) = world(|w| {
@@ -173,7 +190,8 @@ fn called(entry: &'static str, context: u64, address: u64, count: u32) -> i32 {
     status
 }
 
-fn call(k: &Kernel, export: &str, arguments: &[u64]) -> u64 {
+/// Calls an export of netdma.sys in the current thread of the machine.
+pub fn call(k: &Kernel, export: &str, arguments: &[u64]) -> u64 {
     let target = world(|w| w.exports.get(export).copied());
     k.call(export, target.unwrap_or_else(|| panic!("netdma.sys does not export {export}")), arguments)
 }
@@ -219,7 +237,8 @@ extern "win64" fn free(channel: u64) {
     world(|w| w.channels.remove(&channel)).expect("a channel is freed once");
 }
 
-extern "win64" fn start(channel: u64, _descriptor: u64, address: u64, count: u32) -> i32 {
+extern "win64" fn start(channel: u64, descriptor: u64, address: u64, count: u32) -> i32 {
+    world(|w| w.firsts.push((descriptor, address)));
     let status = called("start", channel, address, count);
     if status >= 0 {
         let synchronous = world(|w| {
@@ -235,7 +254,8 @@ extern "win64" fn start(channel: u64, _descriptor: u64, address: u64, count: u32
     status
 }
 
-extern "win64" fn append(channel: u64, _descriptor: u64, address: u64, count: u32) -> i32 {
+extern "win64" fn append(channel: u64, first: u64, address: u64, count: u32) -> i32 {
+    world(|w| w.firsts.push((first, address)));
     let status = called("append", channel, address, count);
     if status >= 0 {
         let (last, domain) = world(|w| (w.channels[&channel].last, w.domain.expect("a domain")));
@@ -411,9 +431,14 @@ fn step_channel(k: &Kernel, channel: u64) -> bool {
     true
 }
 
-/// Runs one descriptor, for another thread of the machine.
+/// Runs one descriptor, for another thread of the machine; nothing if the channel is not allocated.
 pub fn step_of(k: &Kernel, channel: u64) -> bool {
     step_channel(k, channel)
+}
+
+/// What the provider's interrupt names: its handle and the last descriptor; `None` while nobody has the channel.
+pub fn interrupt_of(channel: u64) -> Option<(u64, u64)> {
+    world(|w| w.channels.get(&channel).map(|state| (state.asked.handle, address(state.last))))
 }
 
 fn run_channel(k: &Kernel, channel: u64) -> usize {
@@ -503,6 +528,24 @@ impl Bench<'_> {
         device
     }
 
+    /// Names of the image's exports, sorted.
+    pub fn exports(&self) -> Vec<String> {
+        world(|w| w.exports.keys().cloned().collect())
+    }
+
+    /// Lets the other threads of the machine run until `done` says so.
+    pub fn settle(&self, done: impl Fn() -> bool) {
+        let interval = self.scratch + 0xE00;
+        for _ in 0..1000 {
+            if done() {
+                return;
+            }
+            self.k.write(interval, -10_000_i64);
+            self.k.call_export("KeDelayExecutionThread", &[0, 0, interval]);
+        }
+        panic!("nothing came of it in a second of machine time");
+    }
+
     /// Calls an export at PASSIVE_LEVEL.
     pub fn call(&self, export: &str, arguments: &[u64]) -> u64 {
         call(self.k, export, arguments)
@@ -528,6 +571,11 @@ impl Bench<'_> {
     /// The entry point calls since the last question.
     pub fn calls(&self) -> Vec<Call> {
         world(|w| std::mem::take(&mut w.calls))
+    }
+
+    /// First descriptors given to start and append so far: virtual and physical address.
+    pub fn firsts(&self) -> Vec<(u64, u64)> {
+        world(|w| w.firsts.clone())
     }
 
     /// Their names.

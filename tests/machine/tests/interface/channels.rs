@@ -131,6 +131,9 @@ fn the_first_post_is_a_start_and_later_ones_append_where_the_tail_points() {
         proves!(image: R161; assert_eq!(calls[0].word, ARMED));
         proves!(image: R127; assert_eq!((calls[1].entry, calls[1].count), ("append", 1)));
         proves!(image: R120, R134; assert_eq!(b.descriptor(calls[0].address)[3], calls[1].address));
+        let firsts = b.firsts();
+        proves!(image: R121; assert_eq!(firsts.len(), 2));
+        proves!(image: R121; assert!(firsts.iter().all(|(at, physical)| b.k.physical(*at) == Some(*physical))));
         proves!(image: R96; assert!(calls.iter().all(|call| call.context == b.first())));
         proves!(image: R122; assert!(calls.iter().all(|call| call.address.is_multiple_of(64))));
         proves!(image: R253; assert!(calls.iter().all(|call| call.irql <= DISPATCH)));
@@ -171,7 +174,7 @@ fn below_2_0_lists_end_at_zero_and_the_tail_is_linked_before_an_append() {
 }
 
 /// A copy between two buffers: destination offset, source offset, length.
-fn copy(
+pub fn copy(
     b: &Bench<'_>,
     channel: u64,
     to: (&Buffer<'_>, u32),

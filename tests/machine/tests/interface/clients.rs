@@ -67,7 +67,8 @@ fn providers_are_listed_with_what_they_can_do() {
         assert_eq!((word(0x10), word(0x14), word(0x18), word(0x1C)), (2, 1, 1 << 20, 0x8086));
         assert_eq!(b.k.read::<u64>(at + 0x20), (1 << 40) - 1);
         assert_eq!((word(0x28), word(0x2C)), (0x0003_0002, 12));
-        assert_eq!(b.k.wide(at + 0x30, 6), "engine");
+        // The name's buffer and the table were overwritten when the registration had returned.
+        proves!(image: R39; assert_eq!(b.k.wide(at + 0x30, 6), "engine"));
         assert_eq!(b.k.bytes(at + 0xB0, 16), [0xAA; 16]);
         let refused = b.call("NetDmaEnumerateDmaProviders", &[0, at, 0xB0, needed, count]) as i32;
         assert_eq!(refused, STATUS_INVALID_HANDLE);
@@ -100,50 +101,6 @@ fn a_channel_belongs_to_one_client_and_leaves_with_it() {
         b.free(channels[1]);
         b.deregister(provider);
         b.deregister_client(second);
-    });
-}
-
-#[test]
-fn stale_forged_and_foreign_handles_get_an_error_from_every_client_function() {
-    with_bench(V, |b| {
-        let provider = b.provider();
-        let client = b.client(1);
-        let stale = b.allocate(client);
-        b.free(stale);
-        let live = b.allocate(client);
-        let providers_own = b.channel(b.first()).asked.handle;
-        b.calls();
-        let (mdl, out) = (b.buffer(4096, 0, 64), b.scratch + 0x88);
-        for handle in [0, 1, u64::MAX, stale, provider, client, providers_own, live ^ (1 << 40), live + 1] {
-            let refused = |export: &str, rest: &[u64]| {
-                let arguments = [&[handle], rest].concat();
-                assert_eq!(b.call(export, &arguments) as i32, STATUS_INVALID_HANDLE, "{export} {handle:#x}");
-            };
-            refused("NetDmaChainCopyVirtualToVirtual", &[mdl.mdl, 0, mdl.mdl, 0, 8, out]);
-            refused("NetDmaChainCopyPhysicalToVirtual", &[mdl.mdl, 0, 0x1000, 8, 0, 0, out]);
-            refused("NetDmaNullTransfer", &[0, 0, out]);
-            refused("NetDmaSubmitDescriptorList", &[b.scratch, 1, 0, out]);
-            refused("NetDmaFlushPendingDescriptors", &[]);
-            refused("NetDmaSetMaxPendingDescriptors", &[4]);
-            for export in
-                ["NetDmaSuspendChannel", "NetDmaResumeChannel", "NetDmaAbortChannel", "NetDmaResetChannel"]
-            {
-                refused(export, &[]);
-            }
-            refused("NetDmaFreeChannel", &[]);
-            assert_eq!(b.call("NetDmaGetMaxPendingDescriptors", &[handle]) as u32, 0);
-            assert!(!b.is_complete(handle, 1));
-            b.call("NetDmaPrefetchNextDescriptor", &[handle]);
-            if handle != client {
-                assert_eq!(b.deregister_client(handle), STATUS_INVALID_HANDLE);
-            }
-        }
-        assert!(b.calls().is_empty());
-        b.call("NetDmaPrefetchNextDescriptor", &[live]);
-        drop(mdl);
-        b.free(live);
-        b.deregister(provider);
-        b.deregister_client(client);
     });
 }
 

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod abi;
 mod bench;
 mod cache;
 mod calls;
@@ -11,5 +12,9 @@ mod channels;
 mod clients;
 mod completion;
 mod control;
+mod handles;
+mod hostile;
 mod power;
+mod races;
 mod registration;
+mod soft;

@@ -119,10 +119,7 @@ impl Kernel {
             return Ok(running);
         }
         let key = format!(r"{SERVICES}\{service}");
-        let path =
-            self.system.with(|system| system.registry.text(&key, "ImagePath").map(crate::files::canonical));
-        let path = path.ok_or_else(|| ServiceError::NotInstalled(service.to_owned()))?;
-        let image = self.load_image(Path::new(&path), &Disk(self)).map_err(|error| self.explain(error))?;
+        let image = self.load_installed(service)?;
         let entry = self.image(image).entry_point;
         let object = self.create_driver_object(&format!(r"\Driver\{service}"), service, Some(image), None);
         if let Err(error) = self.enter_driver(object, service, &key, entry) {
@@ -130,6 +127,18 @@ impl Kernel {
             return Err(error);
         }
         Ok(object)
+    }
+
+    /// Loads the image of an installed service and calls nothing of it.
+    ///
+    /// # Errors
+    /// The service is not installed, or its image cannot be loaded.
+    pub fn load_installed(&self, service: &str) -> Result<ImageId, ServiceError> {
+        let key = format!(r"{SERVICES}\{service}");
+        let path =
+            self.system.with(|system| system.registry.text(&key, "ImagePath").map(crate::files::canonical));
+        let path = path.ok_or_else(|| ServiceError::NotInstalled(service.to_owned()))?;
+        self.load_image(Path::new(&path), &Disk(self)).map_err(|error| self.explain(error))
     }
 
     /// Starts a service by hand (`sc start`).

@@ -64,6 +64,8 @@ pub mod mode {
     pub const MANUAL: u32 = 1;
     /// `SuspendDma` stores a pointer to the address, as its type says, instead of the address, as its page says (Q7).
     pub const POINTER: u32 = 2;
+    /// The device leaves without deregistering, as a broken driver would.
+    pub const FORGET: u32 = 4;
 }
 
 /// What is registered and how the engine behaves.
@@ -133,8 +135,8 @@ pub enum Command {
     Start,
 }
 
-/// Calls that are remembered.
-pub const HISTORY: usize = 64;
+/// Calls that are remembered; a power of two.
+pub const HISTORY: usize = 256;
 
 /// Bytes of a command.
 pub const COMMAND_SIZE: usize = 4 * 8;
@@ -212,6 +214,8 @@ pub struct Channel {
     pub reports: u64,
     /// Completion words written for descriptors.
     pub words: u64,
+    /// Every control flag that a descriptor had.
+    pub flags: u32,
     /// APIC id of the processor whose cache is hinted at; all ones before the first change of context.
     pub target: u64,
     /// Hints that came with data.
@@ -221,7 +225,7 @@ pub struct Channel {
 }
 
 /// Numbers of a [`Channel`].
-pub const CHANNEL_WORDS: usize = 11;
+pub const CHANNEL_WORDS: usize = 12;
 
 impl Channel {
     /// As numbers.
@@ -236,6 +240,7 @@ impl Channel {
             self.processed,
             self.reports,
             self.words,
+            self.flags.into(),
             self.target,
             self.data_hints,
             self.word_hints,
@@ -254,6 +259,7 @@ impl Channel {
             processed,
             reports,
             words,
+            flags,
             target,
             data_hints,
             word_hints,
@@ -267,6 +273,7 @@ impl Channel {
             processed,
             reports,
             words,
+            flags: flags as u32,
             target,
             data_hints,
             word_hints,
@@ -307,7 +314,7 @@ mod tests {
         }
         assert_eq!(Command::from_words([99, 0, 0, 0]), None);
         assert_eq!(Command::from_words([1, 9, 0, 0]), None);
-        let words = [1, 0, 1, 1, 5, 6, 7, 8, u64::MAX, 9, 10];
+        let words = [1, 0, 1, 1, 5, 6, 7, 8, 0x3F, u64::MAX, 9, 10];
         assert_eq!(Channel::from_words(words).to_words(), words);
     }
 }

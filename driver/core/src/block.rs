@@ -67,6 +67,12 @@ impl<'a, R: Registers> Block<'a, R> {
         self.registers.write32(self.at(self.map.error), error.0);
     }
 
+    /// CHANCTRL, or `None` from a device that has left. Before 3.0 the read that finds bit 8 clear sets it (§2.4).
+    pub fn control(&self) -> Option<ChanCtrl> {
+        let control = self.registers.read16(self.at(self.map.control));
+        (control != u16::MAX).then_some(ChanCtrl::from_bits(control))
+    }
+
     /// CHANCTRL.
     pub fn write_control(&self, control: ChanCtrl) {
         self.registers.write16(self.at(self.map.control), control.into_bits());

@@ -1,6 +1,6 @@
 //! From an unknown state to a programmed channel, and back to a quiet one (H9 to H13, H16, H37, H38).
 
-use ioat_regs::{ChanCmd, ChanCtrl, ChanErr, config, limits};
+use ioat_regs::{ChanCmd, ChanCtrl, ChanErr, ChannelMap, Version, channel, config, limits};
 
 use crate::{
     Channel, Clock, Engine, Hardware, PciConfig, Registers, State, channel::StopError, hardware::wait_for,
@@ -13,6 +13,8 @@ pub enum BringUpError {
     Gone,
     /// The reset did not end within 200 ms.
     ResetExpired,
+    /// Somebody else has claimed the channel; it was left alone (H42). The channel stays [`State::Down`].
+    Claimed,
 }
 
 /// What was out of order and has been put right, or can be lived with. Worth a line in the log.
@@ -32,12 +34,20 @@ pub struct Trouble {
 
 impl Engine {
     /// Sees to what concerns the whole function: bus mastering on, relaxed ordering and no-snoop requests off
-    /// (H16). What cannot be reached is left as it is.
-    pub fn prepare(&self, config: &impl PciConfig) {
+    /// (H16), on 1.2 the note whether the interrupt is a message (H41). What cannot be reached is left as it is.
+    pub fn prepare(&self, config: &impl PciConfig, message: bool) {
         if let Some(command) = config.read16(config::COMMAND).map(config::Command::from_bits)
             && !command.bus_master()
         {
             config.write16(config::COMMAND, command.with_bus_master(true).into_bits());
+        }
+        if !self.version.has_counter()
+            && let Some(control) = config.read32(config::DMACTRL)
+        {
+            let wanted = if message { control | config::DMACTRL_MSI } else { control & !config::DMACTRL_MSI };
+            if wanted != control {
+                config.write32(config::DMACTRL, wanted);
+            }
         }
         let Some(offset) = pcie_capability(config) else { return };
         let offset = offset.wrapping_add(config::PCIE_DEVICE_CONTROL);
@@ -88,6 +98,41 @@ impl Channel {
         self.state = State::Down;
         self.posted = 0;
         self.unreported = false;
+        self.claim(hardware)?;
+        let result = self.quiesce_and_program(hardware);
+        match result {
+            Ok(_) => self.state = State::Ready,
+            Err(_) if self.claimed => self.release(hardware),
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// Before 3.0, takes the channel for this driver by one read of CHANCTRL, unless it is claimed already (H42).
+    fn claim<R: Registers, P: PciConfig, C: Clock>(
+        &mut self,
+        hardware: &Hardware<'_, R, P, C>,
+    ) -> Result<(), BringUpError> {
+        if self.engine.is_claimed_by_read() && !self.claimed {
+            let control = self.block(hardware).control().ok_or(BringUpError::Gone)?;
+            if control.in_use() {
+                return Err(BringUpError::Claimed);
+            }
+            self.claimed = true;
+        }
+        Ok(())
+    }
+
+    /// Silences the channel and gives the claim back.
+    fn release<R: Registers, P: PciConfig, C: Clock>(&mut self, hardware: &Hardware<'_, R, P, C>) {
+        self.block(hardware).write_control(ChanCtrl::new());
+        self.claimed = false;
+    }
+
+    fn quiesce_and_program<R: Registers, P: PciConfig, C: Clock>(
+        &mut self,
+        hardware: &Hardware<'_, R, P, C>,
+    ) -> Result<Trouble, BringUpError> {
         let mut trouble = Trouble::default();
         let status = self.block(hardware).status().ok_or(BringUpError::Gone)?;
         if matches!(status.state(), Some(ioat_regs::State::Active | ioat_regs::State::Idle)) {
@@ -103,7 +148,6 @@ impl Channel {
             StopError::Expired => BringUpError::ResetExpired,
         })?;
         self.program(hardware);
-        self.state = State::Ready;
         Ok(Trouble { was_running: trouble.was_running, did_not_suspend: trouble.did_not_suspend, ..found })
     }
 
@@ -133,10 +177,13 @@ impl Channel {
             Err(StopError::Gone) => return Err(BringUpError::Gone),
             Err(StopError::Expired) => {
                 self.engine.stop_bus_master(hardware.config);
+                if self.claimed {
+                    self.release(hardware);
+                }
                 return Err(BringUpError::ResetExpired);
             }
         }
-        self.block(hardware).write_control(ChanCtrl::new());
+        self.release(hardware);
         if !self.engine.version.has_counter() {
             settle(&hardware.clock);
         }
@@ -199,9 +246,16 @@ impl Channel {
                 block.write_control(self.run_control());
                 block.write_completion(completion);
             }
-            None => block.write_control(ChanCtrl::new()),
+            None => block.write_control(self.silent_control()),
         }
     }
+}
+
+/// Stops channel `number` at a bug check, by one register write and nothing else: afterwards it writes no memory, so that
+/// the dump holds still, and a following system finds it halted (H39). At any level.
+pub fn halt_for_dump(registers: &impl Registers, version: Version, number: u8) {
+    let offset = channel::base(number).wrapping_add(ChannelMap::of(version).command);
+    registers.write8(offset, ChanCmd::RESET.into_bits());
 }
 
 /// Clears CHANERR_INT; says what was in it, or `None` when it cannot be reached (H5).

@@ -5,7 +5,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use ioat_regs::{ChanCmd, ChanErr, ChanSts, Version};
+use ioat_regs::{ChanCmd, ChanErr, ChanSts};
 
 use crate::{
     Clock, Engine, Hardware, PciConfig, Refusal, Registers, State,
@@ -23,6 +23,10 @@ pub struct Channel {
     pub(crate) engine: Engine,
     pub(crate) number: u8,
     pub(crate) state: State,
+    /// The channel is ours and no other driver's; before 3.0 only (H42).
+    pub(crate) claimed: bool,
+    /// The function has no interrupt: completions are looked for.
+    pub(crate) polled: bool,
     /// Bus address of the completion word while the channel is allocated.
     pub(crate) completion: Option<u64>,
     /// What DMACOUNT was last written with: a free-running count (§4.2).
@@ -31,6 +35,8 @@ pub struct Channel {
     pub(crate) seen: ChanSts,
     /// Why the engine halted last.
     pub(crate) last_error: ChanErr,
+    /// An error of the engine that nobody has put on record yet, with the last descriptor that was done before it.
+    pub(crate) noted: Option<(ChanErr, u64)>,
     /// The channel stopped for good and nobody has told the interface yet.
     pub(crate) unreported: bool,
     /// A completion was reported: one more interrupt may have been latched for it meanwhile.
@@ -65,16 +71,26 @@ impl Channel {
             engine,
             number,
             state: State::Down,
+            claimed: false,
+            polled: false,
             completion: None,
             posted: 0,
             seen: ChanSts(State::ARMED_WORD),
             last_error: ChanErr(0),
+            noted: None,
             unreported: false,
             told: false,
             reported: 0,
             watched: None,
             settled: false,
         }
+    }
+
+    /// The same channel in a function without an interrupt. It is never re-armed: with MSI-X nothing but that keeps it from
+    /// sending messages (M50), and one at most goes to a vector that nobody listens to.
+    #[must_use]
+    pub const fn polled(self) -> Self {
+        Self { polled: true, ..self }
     }
 
     /// Where the channel is.
@@ -90,6 +106,14 @@ impl Channel {
     /// Why the engine halted last; empty if it never did.
     pub const fn last_error(&self) -> ChanErr {
         self.last_error
+    }
+
+    /// The error that the engine has met since the last call, with the bus address of the last descriptor that was done
+    /// before it (zero: none). Whoever runs a command or a service asks afterwards, so that no error goes unrecorded because
+    /// a command cleared it first.
+    #[inline]
+    pub const fn take_error(&mut self) -> Option<(ChanErr, u64)> {
+        self.noted.take()
     }
 
     /// The channel stopped for good and [`service`](Self::service) has to be run to say so.
@@ -132,7 +156,7 @@ impl Channel {
     /// Frees the channel: no interrupt and no error report comes from it any more. Never waits (D18).
     pub fn detach<R: Registers, P: PciConfig, C: Clock>(&mut self, hardware: &Hardware<'_, R, P, C>) {
         if answer(self.state, Command::Detach) == Answer::Silence {
-            self.block(hardware).write_control(ioat_regs::ChanCtrl::new());
+            self.block(hardware).write_control(self.silent_control());
         }
         self.completion = None;
         self.unreported = false;
@@ -255,7 +279,9 @@ impl Channel {
         // An error may have come first; only a reset gets the channel out of that.
         let error = self.block(hardware).error().ok_or_else(|| self.left())?;
         self.state = if error.is_empty() { State::Halted } else { State::Faulted };
-        self.last_error = error;
+        if !error.is_empty() {
+            self.note(error, status.address());
+        }
         Ok(Outcome::Stopped(self.report_halt(word, status.address())))
     }
 
@@ -292,7 +318,10 @@ impl Channel {
             return;
         }
         self.state = match self.reset_engine(hardware) {
-            Ok(_) => {
+            Ok(found) => {
+                if !found.errors.is_empty() {
+                    self.note(found.errors, self.seen.address());
+                }
                 self.program(hardware);
                 State::Halted
             }
@@ -420,7 +449,10 @@ impl Channel {
         &mut self,
         hardware: &Hardware<'_, R, P, C>,
     ) -> Result<(), Refusal> {
-        self.reset_engine(hardware).map_err(|error| self.not_stopped(error))?;
+        let found = self.reset_engine(hardware).map_err(|error| self.not_stopped(error))?;
+        if !found.errors.is_empty() && self.state != State::Faulted {
+            self.note(found.errors, self.seen.address());
+        }
         self.program(hardware);
         Ok(())
     }
@@ -435,13 +467,19 @@ impl Channel {
     ) {
         match self.block(hardware).error() {
             Some(error) => {
-                self.last_error = error;
+                self.note(error, status.address());
                 self.state = State::Faulted;
             }
             None => self.state = State::Gone,
         }
         self.report_halt(word, status.address());
         self.unreported = true;
+    }
+
+    /// Keeps an error of the engine for the record.
+    const fn note(&mut self, error: ChanErr, completed: u64) {
+        self.last_error = error;
+        self.noted = Some((error, completed));
     }
 
     /// Stores the completion word of a halted channel; gives the address back.
@@ -495,9 +533,16 @@ impl Channel {
         Block::new(hardware.registers, &self.engine, self.number)
     }
 
-    /// CHANCTRL of a channel in use. Before 3.0 the in-use bit is the claim to it (H42).
+    /// CHANCTRL of an allocated channel. Before 3.0 the in-use bit keeps the claim to it (H42).
     pub(crate) const fn run_control(&self) -> ioat_regs::ChanCtrl {
-        ioat_regs::channel::CHANCTRL_RUN.with_in_use(self.engine.version.0 < Version::V3_0.0)
+        ioat_regs::channel::CHANCTRL_RUN
+            .with_in_use(self.engine.is_claimed_by_read())
+            .with_interrupt_disable(!self.polled)
+    }
+
+    /// CHANCTRL of a channel that nobody has allocated: no interrupt, no error word.
+    pub(crate) const fn silent_control(&self) -> ioat_regs::ChanCtrl {
+        ioat_regs::ChanCtrl::new().with_in_use(self.engine.is_claimed_by_read())
     }
 }
 

@@ -67,6 +67,15 @@ impl Identity {
             messages: ioat_regs::device::Messages::COUNT,
         })
     }
+
+    /// The same engine registered as `version`; `None` when that is above what it would register as, or of a dialect that
+    /// it does not speak. A counter driven engine cannot take lists whose last link is changed after they were announced
+    /// (H47), which is how 1.x appends; one without a counter has nothing to tell it where a 2.x list ends.
+    pub fn registered_as(self, version: abi::Version) -> Option<Self> {
+        let dialect = if version < abi::Version::V2_0 { Dialect::NullTerminated } else { Dialect::Counted };
+        (dialect == self.dialect && version <= self.registered)
+            .then_some(Self { registered: version, ..self })
+    }
 }
 
 /// What the registers say about the engine; constant while it is in D0.
@@ -115,6 +124,11 @@ pub enum ProbeError {
 }
 
 impl Engine {
+    /// Whether a channel is claimed by reading CHANCTRL: before 3.0 (H42).
+    pub(crate) const fn is_claimed_by_read(&self) -> bool {
+        self.version.0 < Version::V3_0.0
+    }
+
     /// Reads the constant registers: CBVER, CHANCNT, XFERCAP (H2, H3). Nothing is written and nothing that has a
     /// side effect is read.
     ///

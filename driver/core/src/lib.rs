@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`hardware`] | the three traits, and bounded waiting |
 //! | [`identity`] | which engine this is: before its registers can be read, and after |
+//! | [`settings`] | what an administrator may change |
 //! | [`state`] | the states of a channel and the answer to every command in every state |
 //! | [`channel`] | one channel: start, append, suspend, resume, abort, reset |
 //! | [`bring_up`] | from an unknown state to a programmed channel, and back to a quiet one |
@@ -30,6 +31,7 @@ pub mod hardware;
 pub mod identity;
 pub mod self_test;
 pub mod service;
+pub mod settings;
 pub mod state;
 
 pub use bring_up::{BringUpError, Trouble};

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{Ordering, fence};
 
-use ioat_regs::{ChanSts, IntrCtrl, general};
+use ioat_regs::{ChanSts, IntrCtrl, IntrDelay, general};
 
 use crate::{Channel, Clock, Hardware, PciConfig, Registers, State, channel::CompletionWord};
 
@@ -23,6 +23,20 @@ pub fn set_interrupts(registers: &impl Registers, kind: InterruptKind) {
         .with_master_enable(kind != InterruptKind::None)
         .with_vector_per_channel(kind == InterruptKind::PerChannel);
     registers.write8(general::INTRCTRL, control.into_bits());
+}
+
+/// Sets the least time between two interrupts, in microseconds (0 to 16383); gives what the engine made of it. Where it
+/// says that it cannot delay interrupts nothing is written (H32).
+pub fn set_delay(registers: &impl Registers, microseconds: u16) -> u16 {
+    let delay = IntrDelay::from_bits(registers.read16(general::INTRDELAY));
+    if !delay.supported() || delay.into_bits() == u16::MAX {
+        return 0;
+    }
+    if delay.microseconds() == microseconds {
+        return microseconds;
+    }
+    registers.write16(general::INTRDELAY, delay.with_microseconds(microseconds & 0x3FFF).into_bits());
+    IntrDelay::from_bits(registers.read16(general::INTRDELAY)).microseconds()
 }
 
 /// Asks, in the handler of a line or of a single message, which channels want attention: bit n for channel n.
@@ -56,7 +70,8 @@ impl Channel {
     /// changed, from CHANSTS: a descriptor may interrupt without a word, and hardware may halt without one (H33).
     ///
     /// The first interrupt after a report may find nothing new and is then let pass: it was latched while its
-    /// completion was being reported. What else it may have meant, the next one tells, or [`watch`](Self::watch).
+    /// completion was being reported. What else it may have meant, the next one tells, or the next
+    /// [`watch`](Self::watch).
     pub fn service<R: Registers, P: PciConfig, C: Clock>(
         &mut self,
         hardware: &Hardware<'_, R, P, C>,
@@ -69,7 +84,12 @@ impl Channel {
             return Report::Nothing;
         }
         match self.look(hardware, word) {
-            Report::Nothing if core::mem::take(&mut self.told) => Report::Nothing,
+            Report::Nothing if core::mem::take(&mut self.told) => {
+                // What else it may have meant, the watchdog's next look asks.
+                self.watched = Some((word.load(Ordering::Acquire), self.posted));
+                self.settled = false;
+                Report::Nothing
+            }
             Report::Nothing => self.question(hardware, word),
             report => report,
         }
@@ -128,7 +148,7 @@ impl Channel {
     }
 
     /// Lets the channel interrupt again and looks at the completion word once more, so that what was completed in
-    /// between is not left lying (H29). One register write.
+    /// between is not left lying (H29). One register write; none where nothing interrupts.
     pub fn rearm<R: Registers, P: PciConfig, C: Clock>(
         &mut self,
         hardware: &Hardware<'_, R, P, C>,
@@ -139,9 +159,11 @@ impl Channel {
         {
             return Report::Nothing;
         }
-        self.block(hardware).write_control(self.run_control());
-        // The re-arm is on its way before the word is read.
-        fence(Ordering::SeqCst);
+        if !self.polled {
+            self.block(hardware).write_control(self.run_control());
+            // The re-arm is on its way before the word is read.
+            fence(Ordering::SeqCst);
+        }
         if matches!(self.state, State::Running | State::Suspended) {
             self.look(hardware, word)
         } else {

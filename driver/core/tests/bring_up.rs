@@ -3,8 +3,9 @@
 
 mod script;
 
+use ioat_core::bring_up::halt_for_dump;
 use ioat_core::{BringUpError, Channel, State, Trouble};
-use ioat_regs::{ChanErr, State as Sts};
+use ioat_regs::{ChanErr, Device, State as Sts};
 use proof::proves;
 use script::*;
 
@@ -197,7 +198,7 @@ fn preparing_a_function_turns_bus_mastering_on_and_relaxed_ordering_off() {
         C16(0x98, Some(0x0810)),
         D16(0x98, 0x0000),
     ]);
-    proves!(crate: H16; engine(BDX).prepare(&script));
+    proves!(crate: H16; engine(BDX).prepare(&script, true));
     script.finish();
 }
 
@@ -206,6 +207,89 @@ fn a_capability_list_that_goes_in_circles_is_left_alone() {
     let mut expected = vec![C16(0x04, Some(0x0006)), C16(0x34, Some(0x0040))];
     expected.extend(std::iter::repeat_n(C16(0x40, Some(0x4001)), 48));
     let script = Script::new(expected);
-    engine(BDX).prepare(&script);
+    engine(BDX).prepare(&script, true);
     script.finish();
+}
+
+/// The registers of channel 0 on 1.2 that differ from later ones.
+const CHANCMD_V1: u32 = 0x94;
+
+fn status_v1(state: u32) -> Vec<Step> {
+    vec![R32(0x84, state), R32(0x88, 0), R32(0x84, state)]
+}
+
+#[test]
+fn before_3_0_a_channel_is_claimed_by_one_read_and_given_back_at_the_end() {
+    let script = Script::new(steps([
+        vec![R16(CHANCTRL, 0)],
+        status_v1(3),
+        vec![R32(CHANERR, 0), W8(CHANCMD_V1, RESET)],
+        status_v1(3),
+        vec![W16(CHANCTRL, 0x100)],
+    ]));
+    let (mut channel, result) = bring_up(CNB, &script);
+    proves!(crate: H42; assert_eq!((result, channel.state()), (Ok(Trouble::default()), State::Ready)));
+
+    // Brought up again, the claim stands and is not asked for: the read would find our own bit.
+    let script = Script::new(steps([
+        status_v1(3),
+        vec![R32(CHANERR, 0), W8(CHANCMD_V1, RESET)],
+        status_v1(3),
+        vec![W16(CHANCTRL, 0x100)],
+    ]));
+    proves!(crate: H42; assert!(script.at_passive(|hardware| channel.bring_up(hardware)).is_ok()));
+
+    let script = Script::new(steps([
+        status_v1(3),
+        vec![R32(CHANERR, 0), W8(CHANCMD_V1, RESET)],
+        status_v1(3),
+        vec![W16(CHANCTRL, 0)],
+    ]));
+    proves!(crate: H42; assert_eq!(script.at_passive(|hardware| channel.shut_down(hardware)), Ok(())));
+    assert!(script.paused_us() >= 100_000, "1.2 comes to rest before memory is freed");
+}
+
+#[test]
+fn a_channel_that_somebody_else_has_claimed_is_left_alone() {
+    let script = Script::new([R16(CHANCTRL, 0x100)]);
+    let (mut channel, result) = bring_up(CNB, &script);
+    proves!(crate: H42; assert_eq!((result, channel.state()), (Err(BringUpError::Claimed), State::Down)));
+    // Not even at the end.
+    proves!(crate: H42; Script::new([]).at_passive(|hardware| assert_eq!(channel.shut_down(hardware), Ok(()))));
+}
+
+#[test]
+fn a_claim_is_given_back_when_the_bring_up_fails() {
+    let mut expected = vec![R16(CHANCTRL, 0)];
+    expected.extend(status_v1(3));
+    expected.extend([R32(CHANERR, 0), W8(CHANCMD_V1, RESET)]);
+    let waiting: Vec<Step> = std::iter::repeat_n(status_v1(0), 251).flatten().collect();
+    expected.extend(waiting);
+    expected.push(W16(CHANCTRL, 0));
+    let (_, result) = bring_up(CNB, &Script::new(expected));
+    proves!(crate: H42; assert_eq!(result, Err(BringUpError::ResetExpired)));
+}
+
+#[test]
+fn on_1_2_configuration_space_says_whether_the_interrupt_is_a_message() {
+    for (found, message, written) in
+        [(1, true, Some(3)), (3, true, None), (3, false, Some(1)), (1, false, None)]
+    {
+        let mut expected = vec![C16(0x04, Some(0x0006)), C32(0x48, Some(found))];
+        expected.extend(written.map(|value| D32(0x48, value)));
+        expected.push(C16(0x34, Some(0)));
+        let script = Script::new(expected);
+        proves!(crate: H41; engine(CNB).prepare(&script, message));
+        script.finish();
+    }
+}
+
+#[test]
+fn at_a_bug_check_one_write_stops_a_channel() {
+    for (device, command) in [(CNB, 0x114), (BDX, 0x104)] {
+        let script = Script::new([W8(command, RESET)]);
+        let version = Device::find(0x8086, device).unwrap().platform.version;
+        proves!(crate: H39; halt_for_dump(&script, version, 1));
+        script.finish();
+    }
 }

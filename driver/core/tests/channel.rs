@@ -421,11 +421,12 @@ fn a_1_2_engine_is_started_and_appended_by_commands() {
     // Channel 1's block starts at 0x100; CHANSTS 0x04, CHAINADDR 0x0C, CHANCMD 0x14, CHANCMP 0x18, CHANERR 0x28.
     let read = |state: u32| [R32(0x104, state), R32(0x108, 0), R32(0x104, state)];
     let script = Script::new(
-        read(3)
+        [R16(0x100, 0)]
             .into_iter()
+            .chain(read(3))
             .chain([R32(0x128, 0), W8(0x114, RESET)])
             .chain(read(3))
-            .chain([W16(0x100, 0)])
+            .chain([W16(0x100, 0x100)])
             .chain(read(3))
             .chain([R32(0x128, 0), W16(0x100, 0x11D), W32(0x118, WORD as u32), W32(0x11C, 2)])
             .chain([W32(0x10C, 0x40), W32(0x110, 0), W8(0x114, 0x01), W8(0x114, 0x02)]),

@@ -5,7 +5,7 @@ mod script;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ioat_core::service::{InterruptKind, claim_shared, set_interrupts};
+use ioat_core::service::{InterruptKind, claim_shared, set_delay, set_interrupts};
 use ioat_core::{Report, State};
 use ioat_regs::State as Sts;
 use netdma_abi::completion::ARMED;
@@ -194,4 +194,35 @@ fn a_shared_interrupt_of_somebody_else_is_not_claimed() {
         proves!(crate: H30, H36; assert_eq!(claim_shared(&script), None));
         script.finish();
     }
+}
+
+#[test]
+fn an_interrupt_delay_is_set_where_the_engine_has_one_and_read_back() {
+    const INTRDELAY: u32 = 0x0C;
+    let script =
+        Script::new([R16(INTRDELAY, 0x8000), W16(INTRDELAY, 0x8000 | 100), R16(INTRDELAY, 0x8000 | 100)]);
+    proves!(crate: H32; assert_eq!(set_delay(&script, 100), 100));
+    script.finish();
+    let unsupported = Script::new([R16(INTRDELAY, 0)]);
+    proves!(crate: H32; assert_eq!(set_delay(&unsupported, 100), 0));
+    unsupported.finish();
+    let already = Script::new([R16(INTRDELAY, 0x8000 | 100)]);
+    assert_eq!(set_delay(&already, 100), 100);
+    already.finish();
+    let left = Script::new([R16(INTRDELAY, 0xFFFF)]);
+    assert_eq!(set_delay(&left, 0), 0);
+    left.finish();
+}
+
+#[test]
+fn an_interrupt_that_was_let_pass_is_asked_about_at_the_watchdogs_next_look() {
+    let mut channel = running(BDX);
+    let word = AtomicU64::new(RING);
+    let script = Script::new(steps([vec![W16(CHANCTRL, 0x1D)], status(BDX, RING + 0x40, Sts::Idle)]));
+    script.at_dispatch(|hardware| {
+        assert_eq!(channel.service(hardware, &word), Report::Completed(RING));
+        assert_eq!(channel.rearm(hardware, &word), Report::Nothing);
+        assert_eq!(channel.service(hardware, &word), Report::Nothing, "of a descriptor without a word");
+        proves!(crate: H31; assert_eq!(channel.watch(hardware, &word), Report::Completed(RING + 0x40)));
+    });
 }

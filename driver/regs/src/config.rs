@@ -53,6 +53,8 @@ pub const CAP_MSIX: u8 = 0x11;
 
 /// DMACTRL of 1.2, 32 bits: bit 0 enables DMA, bit 1 follows the use of MSI.
 pub const DMACTRL: u16 = 0x48;
+/// The bit of [`DMACTRL`] that says whether the interrupt is a message; drivers keep it in step (§1.4).
+pub const DMACTRL_MSI: u32 = 1 << 1;
 /// DEVCFG, 16 bits, function 0 only, the firmware's.
 pub const DEVCFG: u16 = 0x60;
 /// DMAUNCERRSTS, 32 bits, function 0: uncorrectable errors of the whole engine, write one to clear.

@@ -32,4 +32,4 @@ pub use channel::{ChanCmd, ChanCtrl, ChanSts, ChannelMap, State};
 pub use descriptor::{Control, Opcode};
 pub use device::{Device, Platform, Quirks, Version};
 pub use error::ChanErr;
-pub use general::{Capability, IntrCtrl};
+pub use general::{Capability, IntrCtrl, IntrDelay};

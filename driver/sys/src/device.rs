@@ -2,7 +2,7 @@
 //!
 //! | Callback | Does |
 //! |---|---|
-//! | EvtDriverDeviceAdd | reads the PCI id, creates the interrupts, registers with netdma.sys last |
+//! | EvtDriverDeviceAdd | reads the settings and the PCI id, creates the interrupts, registers with netdma.sys last |
 //! | EvtDevicePrepareHardware | maps BAR0, checks that the registers are those that were registered |
 //! | EvtDeviceD0Entry | quiesces, resets and programs every channel; needs no interrupt |
 //! | EvtDeviceD0EntryPostInterruptsEnabled | self-test, then NetDmaProviderStart, or a power-up notice |
@@ -16,12 +16,14 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use ioat_core::identity::{Dialect, ProbeError};
 use ioat_core::self_test::{Scratch, ScratchPage, SelfTestError};
-use ioat_core::service::set_interrupts;
+use ioat_core::service::{set_delay, set_interrupts};
+use ioat_core::settings::{Found, Interrupts, POLL_MS, Settings};
 use ioat_core::{BringUpError, Identity, InterruptKind, Registers, Trouble};
 use ioat_regs::device::Messages;
 use ioat_regs::{channel, config, general, limits};
 use netdma_abi::{NotificationCode, PhysicalAddress, ProviderAttributes, ProviderHandle};
-use netdma_events::{self as events, BringUp, Event, Hex, Sink};
+use netdma_events::{self as events, BringUp, Event, Hex, Setting, Sink};
+use nt::bug_check;
 use nt::dma::Adapter;
 use nt::irql::Passive;
 use nt::mutex::Mutex;
@@ -34,14 +36,17 @@ use nt::{Result, Status, mmio, pci};
 use crate::engine::Engine;
 use crate::interrupt::EngineInterrupt;
 use crate::window::Window;
-use crate::{TAG, TRACE, entry_points, netdma, report};
+use crate::{TAG, TRACE, entry_points, netdma, report, settings};
 
 /// One PCI function.
 pub struct IoatDevice {
     engine: Arc<Engine>,
     config: Arc<pci::Config>,
+    settings: Settings,
     /// `None`: there is no NetDMA on this system, and the device is a plain device (R40).
     provider: Option<ProviderHandle>,
+    /// Stops the engine before a crash dump is written.
+    _crash: bug_check::Callback<Arc<Engine>>,
     phase: Mutex<Phase>,
     /// Set by the surprise removal, which is not ordered against the other callbacks.
     gone: AtomicBool,
@@ -64,6 +69,8 @@ struct Running {
     window: Arc<Window>,
     facts: ioat_core::Engine,
     kind: InterruptKind,
+    /// The interrupts are messages.
+    message: bool,
 }
 
 impl IoatDevice {
@@ -82,13 +89,18 @@ impl IoatDevice {
         let failed = |step, status, detail| failed(location, step, status, detail);
         let config = device.pci_config(irql).map_err(|status| failed(BringUp::QueryBus, status, 0))?;
         let config = Arc::new(TAG, config)?;
-        let identity = identify(location, &config, irql)?;
+        let pdo = device.physical_device()?;
+        let settings = settings::read(&pdo, location, irql);
+        let identity = identify(location, &config, &settings, irql)?;
         let engine = Arc::new(TAG, Engine::new(identity, location, irql)?)?;
+        let crash =
+            bug_check::Callback::new(TAG, engine.clone(), |engine, irql| engine.halt_for_dump(irql), irql)?;
 
         // Interrupts come before the registration, whose wishes they are then given (D20).
-        let count = match identity.device.platform.messages {
-            Messages::Msix { .. } => identity.max_channels,
-            Messages::Msi => 1,
+        let count = match (settings.interrupts, identity.device.platform.messages) {
+            (Interrupts::Off, _) => 0,
+            (Interrupts::AsAssigned, Messages::Msix { .. }) => identity.max_channels,
+            _ => 1,
         };
         let mut interrupts = [None; limits::MAX_CHANNELS as usize];
         for (number, interrupt) in (0..count).zip(interrupts.iter_mut()) {
@@ -99,7 +111,6 @@ impl IoatDevice {
 
         report::publish(device, irql).map_err(|status| failed(BringUp::Publish, status, 0))?;
 
-        let pdo = device.physical_device()?;
         let mut characteristics = entry_points::characteristics(&engine, &pdo);
         // SAFETY: the engine is kept by the value made here, whose `cleanup` deregisters before it goes; nothing after
         // this call fails.
@@ -123,7 +134,9 @@ impl IoatDevice {
         Ok(Self {
             engine,
             config,
+            settings,
             provider,
+            _crash: crash,
             phase: Mutex::new(Phase { running: None, started: false }),
             gone: AtomicBool::new(false),
             awake: AtomicBool::new(false),
@@ -171,7 +184,10 @@ impl IoatDevice {
             destination: ScratchPage { words: destination.words(), address: destination.physical() },
         };
         let location = self.engine.location;
-        for lane in self.engine.present() {
+        for lane in self.engine.present().iter() {
+            if !lane.is_up(irql) {
+                continue;
+            }
             let channel = u64::from(lane.number());
             let interrupts = running.kind != InterruptKind::None;
             match lane.self_test(&scratch, interrupts, irql) {
@@ -186,7 +202,7 @@ impl IoatDevice {
     }
 
     /// What the engine can do (R57 to R63, R270).
-    fn attributes(&self, running: &Running) -> ProviderAttributes {
+    fn attributes(&self, running: &Running, channels: u32) -> ProviderAttributes {
         let facts = running.facts;
         ProviderAttributes {
             major_hw_version: facts.version.major(),
@@ -194,7 +210,7 @@ impl IoatDevice {
             size: size_of::<ProviderAttributes>() as u16,
             flags: 0,
             vendor_id: self.engine.identity.device.vendor.into(),
-            dma_channel_count: facts.channels.into(),
+            dma_channel_count: channels,
             maximum_transfer_size: facts.max_transfer,
             maximum_address_space: PhysicalAddress(facts.max_address),
         }
@@ -212,9 +228,13 @@ impl wdf::Device for IoatDevice {
         let registers = map(&self.engine, translated, irql)?;
         let window = Arc::new(TAG, Window::new(registers, self.config.clone()))?;
         let facts = probe(&self.engine, &window)?;
-        let kind = assigned(&self.engine, facts.channels, translated);
-        self.engine.open(&window, facts, kind, irql);
-        self.phase.lock(irql).running = Some(Running { window, facts, kind });
+        let (kind, message) = assigned(&self.engine, facts.channels, self.settings.interrupts, translated);
+        let watchdog_ms = match kind {
+            InterruptKind::None => self.settings.watchdog_ms.min(POLL_MS),
+            _ => self.settings.watchdog_ms,
+        };
+        self.engine.open(&window, facts, kind, watchdog_ms, irql);
+        self.phase.lock(irql).running = Some(Running { window, facts, kind, message });
         Ok(())
     }
 
@@ -228,16 +248,25 @@ impl wdf::Device for IoatDevice {
     fn d0_entry(&self, _device: DeviceHandle<'_, Self>, _previous: PowerState, irql: &mut Passive) -> Result {
         let running = self.running(irql)?;
         let location = self.engine.location;
-        running.facts.prepare(&*running.window);
+        running.facts.prepare(&*running.window, running.message);
+        let mut up = 0u32;
         for lane in self.engine.present() {
             let channel = u64::from(lane.number());
             match lane.bring_up(irql) {
-                Ok(trouble) => trace_trouble(location, channel, trouble),
+                Ok(trouble) => {
+                    trace_trouble(location, channel, trouble);
+                    up = up.saturating_add(1);
+                }
+                Err(BringUpError::Claimed) => TRACE.write(Event::ChannelClaimed { location, channel }),
                 Err(error) => return Err(not_up(location, channel, error)),
             }
         }
+        if up == 0 {
+            return Err(failed(location, BringUp::Claim, Status::DEVICE_BUSY, 0));
+        }
         set_interrupts(&*running.window, running.kind);
         self.awake.store(true, Ordering::Release);
+        self.engine.publish(&running.window, irql);
         Ok(())
     }
 
@@ -248,21 +277,34 @@ impl wdf::Device for IoatDevice {
         irql: &mut Passive,
     ) -> Result {
         let running = self.running(irql)?;
-        if let Err(status) = self.self_test(&running, irql) {
+        if self.settings.self_test
+            && let Err(status) = self.self_test(&running, irql)
+        {
             // With DMA remapping on, the test cannot pass, and nothing is wrong with the engine: netdma.sys then
             // refuses the provider and says what to do (D17).
             if !is_remapped(device, irql).unwrap_or(false) {
                 return Err(status);
             }
         }
+        let location = self.engine.location;
+        if running.kind != InterruptKind::None {
+            let wanted = self.settings.delay_us;
+            if set_delay(&*running.window, wanted) != wanted {
+                settings::ignored(location, Setting::InterruptDelay, Found::Number(wanted.into()));
+            }
+        }
         let Some(provider) = self.provider else { return Ok(()) };
         let was_started = core::mem::replace(&mut self.phase.lock(irql).started, true);
-        let (location, channels) = (self.engine.location, running.facts.channels.into());
+        let mut usable = 0u32;
+        for lane in self.engine.present() {
+            usable = usable.saturating_add(lane.is_up(irql).into());
+        }
+        let channels = usable.into();
         if was_started {
             netdma::power(provider, NotificationCode::ProviderPowerUp, irql);
             TRACE.write(Event::EngineRestored { location, channels });
         } else {
-            netdma::start(provider, self.attributes(&running), irql);
+            netdma::start(provider, self.attributes(&running, usable), irql);
             TRACE.write(Event::DeviceStarted { location, channels });
         }
         Ok(())
@@ -290,6 +332,7 @@ impl wdf::Device for IoatDevice {
 
     fn d0_exit(&self, _device: DeviceHandle<'_, Self>, target: PowerState, irql: &mut Passive) -> Result {
         self.awake.store(false, Ordering::Release);
+        self.engine.unpublish(irql);
         nt::dpc::flush(irql);
         let mut result = Ok(());
         for lane in self.engine.present() {
@@ -322,13 +365,23 @@ impl wdf::Device for IoatDevice {
 }
 
 /// Which engine this is, from its PCI id.
-fn identify(location: Hex, config: &pci::Config, irql: &Passive) -> Result<Identity> {
+fn identify(location: Hex, config: &pci::Config, settings: &Settings, irql: &Passive) -> Result<Identity> {
     let vendor = config.read_u16(config::VENDOR.into())?;
     let device = config.read_u16(config::DEVICE.into())?;
     let identity = Identity::of(vendor, device, netdma::version(irql)).map_err(|unknown| {
         TRACE.write(Event::UnknownDevice { location, id: id(unknown.vendor, unknown.device) });
         Status::NOT_SUPPORTED
     })?;
+    let forced = settings.version.map(|version| (version, identity.registered_as(version)));
+    let identity = match forced {
+        Some((_, Some(forced))) => forced,
+        Some((version, None)) => {
+            let value = version.0.wrapping_shr(8) | version.0 & 0xFF;
+            settings::ignored(location, Setting::NetDmaVersion, Found::Number(value));
+            identity
+        }
+        None => identity,
+    };
     TRACE.write(Event::DeviceAdded {
         location,
         id: id(vendor, device),
@@ -404,8 +457,13 @@ fn is_remapped(device: DeviceHandle<'_, IoatDevice>, irql: &Passive) -> Result<b
     Ok(page.logical() != page.physical())
 }
 
-/// How the function interrupts, from the resources it was given (R53, R54).
-fn assigned(engine: &Engine, channels: u8, resources: Resources<'_>) -> InterruptKind {
+/// How the function interrupts, from the resources it was given and the setting (R53, R54); and whether by messages.
+fn assigned(
+    engine: &Engine,
+    channels: u8,
+    wanted: Interrupts,
+    resources: Resources<'_>,
+) -> (InterruptKind, bool) {
     let (mut messages, mut lines) = (0u32, 0u32);
     for resource in resources.iter() {
         if let Resource::Interrupt(interrupt) = resource {
@@ -416,8 +474,9 @@ fn assigned(engine: &Engine, channels: u8, resources: Resources<'_>) -> Interrup
     let msix = matches!(engine.identity.device.platform.messages, Messages::Msix { .. });
     let (kind, name) = match (messages, lines) {
         (0, 0) => (InterruptKind::None, events::InterruptKind::None),
+        _ if wanted == Interrupts::Off => (InterruptKind::None, events::InterruptKind::None),
         (0, _) => (InterruptKind::Shared, events::InterruptKind::Line),
-        (_, _) if msix && messages >= channels.into() => {
+        (_, _) if msix && messages >= channels.into() && wanted == Interrupts::AsAssigned => {
             (InterruptKind::PerChannel, events::InterruptKind::MsiX)
         }
         (_, _) => (InterruptKind::Shared, events::InterruptKind::Msi),
@@ -428,7 +487,7 @@ fn assigned(engine: &Engine, channels: u8, resources: Resources<'_>) -> Interrup
         messages: messages.into(),
         channels: channels.into(),
     });
-    kind
+    (kind, messages > 0 && kind != InterruptKind::None)
 }
 
 /// Says which step failed; gives the status back.
@@ -444,6 +503,7 @@ fn not_up(location: Hex, channel: u64, error: BringUpError) -> Status {
             TRACE.write(Event::RegisterDefaulted { location, channel });
             Status::NO_SUCH_DEVICE
         }
+        BringUpError::Claimed => failed(location, BringUp::Claim, Status::DEVICE_BUSY, channel),
         BringUpError::ResetExpired => {
             let microseconds = limits::RESET_US.into();
             TRACE.write(Event::ResetTimedOut { location, channel, microseconds });

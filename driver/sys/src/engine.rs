@@ -3,6 +3,7 @@
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
+use ioat_core::bring_up::halt_for_dump;
 use ioat_core::{Identity, InterruptKind};
 use netdma_events::Hex;
 use nt::irql::Passive;
@@ -26,8 +27,8 @@ pub struct Engine {
     present: AtomicU8,
     /// [`InterruptKind`], as its position in [`KINDS`].
     kind: AtomicU8,
-    /// The registers, for the interrupt service routine alone, which can take no lock that others hold at
-    /// DISPATCH_LEVEL. Null while the device has none.
+    /// The registers, for those who can take no lock that others hold at DISPATCH_LEVEL: the interrupt service routine
+    /// and the bug check callback. Null while the device is not in D0.
     window: AtomicPtr<Window>,
 }
 
@@ -70,19 +71,30 @@ impl Engine {
         window: &Arc<Window>,
         facts: ioat_core::Engine,
         kind: InterruptKind,
+        watchdog_ms: u16,
         irql: &mut Passive,
     ) {
         for lane in self.lanes.iter().take(facts.channels.into()) {
-            lane.open(window.clone(), facts, irql);
+            lane.open(window.clone(), facts, kind == InterruptKind::None, watchdog_ms, irql);
         }
         self.kind.store(KINDS.iter().position(|known| *known == kind).unwrap_or(0) as u8, Ordering::Release);
         self.present.store(facts.channels, Ordering::Release);
+    }
+
+    /// The device is in D0: its registers may be touched by those who hold no lock. The caller keeps the window until after
+    /// [`unpublish`](Self::unpublish).
+    pub fn publish(&self, window: &Arc<Window>, _irql: &Passive) {
         self.window.store(ptr::from_ref::<Window>(window).cast_mut(), Ordering::Release);
+    }
+
+    /// The device leaves D0, or has left altogether. No interrupt is connected any more.
+    pub fn unpublish(&self, _irql: &Passive) {
+        self.window.store(ptr::null_mut(), Ordering::Release);
     }
 
     /// The device has lost its registers. No interrupt is connected any more, and no channel is allocated.
     pub fn close(&self, irql: &mut Passive) {
-        self.window.store(ptr::null_mut(), Ordering::Release);
+        self.unpublish(irql);
         self.present.store(0, Ordering::Release);
         for lane in self.lanes.iter() {
             lane.close(irql);
@@ -93,9 +105,22 @@ impl Engine {
     #[allow(unsafe_code, reason = "the pointer crosses from PnP callbacks to the interrupt service routine")]
     pub fn window(&self, _irql: &nt::irql::Device) -> Option<&Window> {
         let window = self.window.load(Ordering::Acquire);
-        // SAFETY: null, or the window that `open` was lent by its owner, who keeps it until after `close`. The
-        // framework connects interrupts after EvtDevicePrepareHardware and disconnects them before
-        // EvtDeviceReleaseHardware, where these two are called, so no service routine sees it go.
+        // SAFETY: null, or the window that `publish` was lent by its owner, who keeps it until after `unpublish`. The
+        // framework connects interrupts after EvtDeviceD0Entry and disconnects them before EvtDeviceD0Exit, where these
+        // two are called, so no service routine sees it go.
         unsafe { window.as_ref() }
+    }
+
+    /// The system has stopped and will write a dump: stops every channel by one register write each (H39). Takes no lock,
+    /// since whoever holds one will not release it.
+    #[allow(unsafe_code, reason = "the pointer crosses from PnP callbacks to the bug check callback")]
+    pub fn halt_for_dump(&self, _irql: &nt::irql::BugCheck) {
+        let window = self.window.load(Ordering::Acquire);
+        // SAFETY: null, or the window of `publish`, whose owner keeps it until after `unpublish` has made it null. Every
+        // other processor stands still, so a pointer that is not null cannot become stale meanwhile.
+        let Some(window) = (unsafe { window.as_ref() }) else { return };
+        for number in 0..self.present.load(Ordering::Acquire) {
+            halt_for_dump(window, self.identity.device.platform.version, number);
+        }
     }
 }

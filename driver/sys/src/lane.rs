@@ -63,6 +63,8 @@ struct Core {
     tally: Tally,
     /// The watchdog's time has come: the DPC looks for what no interrupt has told.
     watch: AtomicBool,
+    /// A DPC came while the channel was lent, and could not re-arm it.
+    missed: AtomicBool,
 }
 
 /// Counters for reports; they begin when the driver is given the device.
@@ -87,6 +89,8 @@ struct Inner {
     owner: Option<Owner>,
     /// Grows with each allocation and each free: a DPC that was queued for an earlier owner finds out.
     generation: u64,
+    /// How often the watchdog looks, in milliseconds (H31).
+    watchdog_ms: u16,
 }
 
 /// Whom the channel is allocated to.
@@ -95,9 +99,6 @@ struct Owner {
     handle: ChannelHandle,
     word: &'static CompletionWord,
 }
-
-/// How often the watchdog looks, in milliseconds (H31).
-const WATCHDOG_MS: u16 = 200;
 
 /// No processor.
 pub const NOWHERE: u32 = u32::MAX;
@@ -120,7 +121,13 @@ impl Lane {
             Core {
                 number,
                 location,
-                state: SpinLock::new(Inner { channel: None, window: None, owner: None, generation: 0 }),
+                state: SpinLock::new(Inner {
+                    channel: None,
+                    window: None,
+                    owner: None,
+                    generation: 0,
+                    watchdog_ms: 0,
+                }),
                 published: Published::new(),
                 wished: AtomicU32::new(NOWHERE),
                 message: AtomicU32::new(NOWHERE),
@@ -129,6 +136,7 @@ impl Lane {
                 served: AtomicU64::new(0),
                 tally: Tally::default(),
                 watch: AtomicBool::new(false),
+                missed: AtomicBool::new(false),
             },
         )?;
         let dpc = Arc::new(TAG, Dpc::new(TAG, core.clone(), |core, irql| core.deferred(irql))?)?;
@@ -198,13 +206,23 @@ impl Lane {
 
     // ---- The device's life
 
-    /// The device has started: its registers are there.
-    pub fn open(&self, window: Arc<Window>, facts: ioat_core::Engine, irql: &mut Passive) {
+    /// The device has started: its registers are there. `watchdog_ms` is how often the watchdog looks, or, where nothing
+    /// interrupts (`polled`), completions are looked for.
+    pub fn open(
+        &self,
+        window: Arc<Window>,
+        facts: ioat_core::Engine,
+        polled: bool,
+        watchdog_ms: u16,
+        irql: &mut Passive,
+    ) {
         // Where the message arrives is said when it is connected, if there is one this time.
         self.set_message(None);
         let mut state = self.core.state.lock(irql);
-        state.channel = Some(Channel::new(facts, self.core.number));
+        let channel = Channel::new(facts, self.core.number);
+        state.channel = Some(if polled { channel.polled() } else { channel });
         state.window = Some(window);
+        state.watchdog_ms = watchdog_ms;
     }
 
     /// The registers go.
@@ -225,6 +243,12 @@ impl Lane {
         self.core
             .slowly(irql, |channel, hardware, _| channel.bring_up(hardware))
             .unwrap_or(Err(BringUpError::Gone))
+    }
+
+    /// Whether the channel was brought up and is this driver's.
+    pub fn is_up(&self, irql: &mut Passive) -> bool {
+        let state = self.core.state.lock(irql);
+        state.channel.as_ref().is_some_and(|channel| channel.state() != State::Down)
     }
 
     /// Proves the channel by a copy, on a channel of its own over the same registers, and brings it up again. Nobody
@@ -285,8 +309,13 @@ impl Lane {
     ) -> Result<bool> {
         let number = Number::from_index(processor)?;
         let mut state = self.core.state.lock(irql);
-        let Inner { channel: Some(channel), window: Some(window), owner: owner @ None, generation } =
-            &mut *state
+        let Inner {
+            channel: Some(channel),
+            window: Some(window),
+            owner: owner @ None,
+            generation,
+            watchdog_ms,
+        } = &mut *state
         else {
             return Ok(false);
         };
@@ -294,9 +323,10 @@ impl Lane {
         channel.attach(&window.hardware(Stall), completion).map_err(|_refusal| Status::UNSUCCESSFUL)?;
         *owner = Some(Owner { handle, word });
         *generation = generation.wrapping_add(1);
+        let watchdog_ms = *watchdog_ms;
         self.core.target.store(processor, Ordering::Release);
         self.core.published.put(handle, word);
-        self.watchdog.set_periodic(WATCHDOG_MS, state.irql());
+        self.watchdog.set_periodic(watchdog_ms, state.irql());
         Ok(true)
     }
 
@@ -343,14 +373,20 @@ impl Lane {
             return Err(Status::UNSUCCESSFUL);
         };
         let result = command(channel, &window.hardware(Stall), owner.word);
+        let error = channel.take_error();
         match result {
-            Ok(outcome) => Ok(outcome),
+            Ok(outcome) => {
+                drop(state);
+                self.core.trace_error(error);
+                Ok(outcome)
+            }
             Err(refusal) => {
                 let unreported = channel.wants_report();
                 if refusal == Refusal::Expired {
                     self.worker.ask(state.irql());
                 }
                 drop(state);
+                self.core.trace_error(error);
                 self.refused(refusal, Patience::DISPATCH);
                 if unreported {
                     self.dpc.queue();
@@ -376,8 +412,10 @@ impl Lane {
                 None => Err(Refusal::NotStarted),
             })
             .unwrap_or(Err(Refusal::Stopping));
-        // A DPC that came meanwhile found the channel lent, and did not re-arm it.
-        self.dpc.queue();
+        // A DPC that came meanwhile could not re-arm the channel; and what the command found may have to be told.
+        if self.core.missed.swap(false, Ordering::AcqRel) || self.core.wants_report(passive) {
+            self.dpc.queue();
+        }
         result.map_err(|refusal| {
             if refusal == Refusal::Expired {
                 self.worker.ask(passive);
@@ -504,21 +542,25 @@ impl Core {
         question: impl FnOnce(&mut Channel, &Hardware<'_, Window, Window, Stall>, &CompletionWord) -> Report,
     ) -> Option<(Visit, Report)> {
         let mut state = self.state.lock_at_dispatch(irql);
-        let Inner { channel: Some(channel), window: Some(window), owner: Some(owner), generation: now } =
-            &mut *state
+        let Inner {
+            channel: Some(channel), window: Some(window), owner: Some(owner), generation: now, ..
+        } = &mut *state
         else {
             return None;
         };
         if generation.is_some_and(|expected| expected != *now) {
             return None;
         }
+        if channel.state() == State::Stopping {
+            self.missed.store(true, Ordering::Release);
+        }
         let report = question(channel, &window.hardware(Stall), owner.word);
         let visit = Visit { generation: *now, handle: owner.handle };
-        let (state_now, error) = (channel.state(), channel.last_error());
-        let last = ChanSts(owner.word.load(Ordering::Acquire)).address();
+        let (state_now, error) = (channel.state(), channel.take_error());
         drop(state);
+        self.trace_error(error);
         if report == Report::Stopped {
-            self.trace_stop(state_now, error, last);
+            self.trace_stop(state_now);
         }
         Some((visit, report))
     }
@@ -535,22 +577,38 @@ impl Core {
         }
     }
 
-    fn trace_stop(&self, state: State, error: ChanErr, completed: u64) {
+    fn trace_stop(&self, state: State) {
         self.tally.halts.fetch_add(1, Ordering::Relaxed);
-        self.tally.last_errors.store(error.0, Ordering::Relaxed);
         let (location, channel) = (self.location, u64::from(self.number));
-        TRACE.write(match state {
-            State::Gone => Event::RegisterDefaulted { location, channel },
+        match state {
+            State::Gone => TRACE.write(Event::RegisterDefaulted { location, channel }),
             State::Lost => {
-                Event::ResetTimedOut { location, channel, microseconds: Patience::PASSIVE.reset_us.into() }
+                let microseconds = Patience::PASSIVE.reset_us.into();
+                TRACE.write(Event::ResetTimedOut { location, channel, microseconds });
             }
-            _ => Event::EngineError {
-                location,
-                channel,
-                errors: Hex(error.0.into()),
+            // An abort that took long; or an error, which has been traced.
+            _ => {}
+        }
+    }
+
+    /// Says which error the engine met, if it has met one.
+    #[inline]
+    fn trace_error(&self, error: Option<(ChanErr, u64)>) {
+        if let Some((errors, completed)) = error {
+            self.tally.last_errors.store(errors.0, Ordering::Relaxed);
+            TRACE.write(Event::EngineError {
+                location: self.location,
+                channel: self.number.into(),
+                errors: Hex(errors.0.into()),
                 completed: Hex(completed),
-            },
-        });
+            });
+        }
+    }
+
+    /// Whether the channel has stopped for good and the interface has not heard of it.
+    fn wants_report(&self, irql: &mut Passive) -> bool {
+        let state = self.state.lock(irql);
+        state.channel.as_ref().is_some_and(Channel::wants_report)
     }
 
     /// Runs a procedure of PASSIVE_LEVEL on the channel without the lock. `None` when there is no channel, or somebody
@@ -572,7 +630,9 @@ impl Core {
             (channel.lend()?, window.clone(), owner.map(|owner| owner.word))
         };
         let result = procedure(&mut channel, &window.hardware(Sleep(irql)), word);
+        let error = channel.take_error();
         self.put_back(channel, irql);
+        self.trace_error(error);
         Some(result)
     }
 
@@ -594,7 +654,9 @@ impl Core {
             (channel.clone(), window.clone())
         };
         channel.finish_stopping(&window.hardware(Sleep(irql)));
+        let error = channel.take_error();
         self.put_back(channel, irql);
+        self.trace_error(error);
     }
 
     /// Waits until nobody has the channel. A procedure lasts 300 ms at most.

@@ -12,11 +12,13 @@
 //! | [`interrupt`] | the interrupt service routine |
 //! | [`report`] | what user mode is told, read only |
 //! | [`affinity`] | which processor a channel reports on |
+//! | [`settings`] | what an administrator may change |
 //! | [`window`] | registers, configuration space and time, for ioat-core |
 //! | [`netdma`] | the functions of netdma.sys that we call |
 //!
 //! What to tell the engine is decided in ioat-core; here is who asks, at which IRQL, under which lock.
 #![no_std]
+#![debugger_visualizer(natvis_file = "../ioatdma.natvis")]
 
 extern crate wdk_panic;
 
@@ -29,6 +31,7 @@ mod lane;
 mod netdma;
 mod published;
 mod report;
+mod settings;
 mod window;
 
 use nt::Result;

@@ -142,6 +142,9 @@ pub struct Channel<M> {
 
 impl<M: RingMemory> Channel<M> {
     /// A channel that its provider has just allocated.
+    ///
+    /// # Errors
+    /// As [`Ring::new`].
     pub fn new(memory: M, setup: Setup) -> Result<Self, BadMemory> {
         Ok(Self {
             ring: Ring::new(memory)?,
@@ -241,6 +244,9 @@ impl<M: RingMemory> Channel<M> {
     }
 
     /// Sets the limit; posts when it is reached already.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER for 0.
     pub fn set_limit(&mut self, provider: &impl EntryPoints, limit: u32) -> Result<(), NtStatus> {
         if limit == 0 {
             return Err(STATUS_INVALID_PARAMETER);
@@ -266,6 +272,10 @@ impl<M: RingMemory> Channel<M> {
     /// Copies `length` bytes. The answer is the request's cookie.
     ///
     /// Most copies are one descriptor between two contiguous pieces; that case is straight code.
+    ///
+    /// # Errors
+    /// DEVICE_NOT_READY while the channel is closed, INVALID_DEVICE_STATE while it is stopping, INVALID_PARAMETER for pieces that
+    /// the engine cannot reach or that are shorter than `length`, INSUFFICIENT_RESOURCES without room in the ring.
     #[inline]
     pub fn copy<D: Runs, S: Runs>(
         &mut self,
@@ -334,6 +344,10 @@ impl<M: RingMemory> Channel<M> {
     }
 
     /// Posts a request that moves nothing and completes after everything before it.
+    ///
+    /// # Errors
+    /// DEVICE_NOT_READY while the channel is closed, INVALID_DEVICE_STATE while it is stopping, INSUFFICIENT_RESOURCES without
+    /// room in the ring.
     pub fn null(&mut self, provider: &impl EntryPoints, flags: u32, context: usize) -> Result<u64, NtStatus> {
         let mut once = Some(());
         let flags = flags & !DESTINATION_DCA_ENABLE;
@@ -677,6 +691,9 @@ impl<M: RingMemory> Channel<M> {
 
     /// Claims the channel for a control operation, which the caller then makes without the lock (D18 of the
     /// architecture) and ends by [`end_control`](Self::end_control). Until then nothing is posted.
+    ///
+    /// # Errors
+    /// INVALID_DEVICE_STATE when another control operation runs, or the state does not allow this one.
     pub fn begin_control(&mut self, control: Control) -> Result<(), NtStatus> {
         let fits = match control {
             Control::Suspend => self.state.is_running(),

@@ -35,6 +35,9 @@ pub enum ProviderRequest {
 impl ProviderState {
     /// The state after a request, or why the request is ignored (Q8). A stop of a stopped provider is ignored in
     /// silence (R81), which the caller sees from the unchanged state.
+    ///
+    /// # Errors
+    /// WRONG_STATE, as a [`Misuse`]: the request does not fit.
     pub fn after(self, request: ProviderRequest) -> Result<Self, Misuse> {
         use ProviderRequest as Ask;
         match (self, request) {

@@ -48,6 +48,9 @@ impl Refused {
 
 /// Bytes of the characteristics that may be read, by the version and size in their first four bytes: a 1.x table may
 /// end before the friendly name (R41, Q3). Larger sizes are accepted, the excess ignored.
+///
+/// # Errors
+/// The version is unknown, or the size below what it demands.
 pub fn readable_size(version: Version, size: u16) -> Result<usize, Refused> {
     if ![Version::V1_0, Version::V1_1, Version::V2_0, Version::V2_1].contains(&version) {
         return Err(Refused::new(Refusal::BadVersion, version.0.into()));
@@ -65,6 +68,9 @@ pub fn readable_size(version: Version, size: u16) -> Result<usize, Refused> {
 /// Checks a table whose first [`readable_size`] bytes were copied, the rest zero (R20, R37, R284).
 ///
 /// The name's text is not looked at here: only whether there should be one and its counts make sense.
+///
+/// # Errors
+/// The member that is wrong, by reason and value.
 pub fn check_characteristics(table: &ProviderCharacteristics) -> Result<(), Refused> {
     let version = table.version();
     readable_size(version, table.size)?;
@@ -134,6 +140,9 @@ impl Limits {
         Self { channels: 0, maximum_transfer_size: 0, maximum_address: 0, vendor_id: 0, hardware_version: 0 };
 
     /// Checks the attributes of a start (R67). `flags` may only hold the bit that the oldest header defined (Q6).
+    ///
+    /// # Errors
+    /// The attribute that is out of its range, by reason and value.
     pub fn check(attributes: &ProviderAttributes, registered_channels: u32) -> Result<Self, Refused> {
         if usize::from(attributes.size) < size_of::<ProviderAttributes>() {
             return Err(Refused::new(Refusal::BadSize, attributes.size.into()));

@@ -74,6 +74,9 @@ pub struct Ring<M> {
 
 impl<M: RingMemory> Ring<M> {
     /// Links the slots to a circle and sorts the page table.
+    ///
+    /// # Errors
+    /// What [`BadMemory`] lists.
     pub fn new(mut memory: M) -> Result<Self, BadMemory> {
         let pages = memory.pages();
         if !pages.is_power_of_two() || pages > MAX_PAGES {

@@ -167,6 +167,9 @@ impl<D: Runs, S: Runs> Transfer<D, S> {
     }
 
     /// The next descriptor, `None` when all bytes have one.
+    ///
+    /// # Errors
+    /// What [`TransferError`] lists; the transfer is over.
     #[inline]
     pub fn next_operation(&mut self) -> Result<Option<Operation>, TransferError> {
         if self.remaining == 0 {

@@ -23,7 +23,7 @@ pub mod history;
 mod names;
 mod table;
 
-pub use names::{BringUp, InterruptKind, Misuse, Refusal};
+pub use names::{BringUp, InterruptKind, Misuse, Refusal, Setting};
 pub use table::{EVENTS, Event};
 
 /// Where a portable crate puts its events.

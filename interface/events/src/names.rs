@@ -77,6 +77,18 @@ names! {
         Register = 10: "register with netdma.sys",
         Start = 11: "start with netdma.sys",
         Publish = 12: "offer the device to user mode",
+        Claim = 13: "claim a channel that nobody else uses",
+    }
+}
+
+names! {
+    /// The registry values of a device that ioatdma.sys drives.
+    Setting {
+        InterruptKind = 1: "InterruptKind",
+        NetDmaVersion = 2: "NetDmaVersion",
+        InterruptDelay = 3: "InterruptDelayMicroseconds",
+        Watchdog = 4: "WatchdogMilliseconds",
+        SelfTest = 5: "SelfTest",
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::etw::{ROOM, describe};
 use crate::{
-    BringUp, Entry, Field, Hex, InterruptKind, Keyword, Level, MAX_FIELDS, Misuse, Refusal, Source, Status,
-    Value,
+    BringUp, Entry, Field, Hex, InterruptKind, Keyword, Level, MAX_FIELDS, Misuse, Refusal, Setting, Source,
+    Status, Value,
 };
 
 /// Makes [`Event`], [`EVENTS`] and the way from one to the other out of the rows below.
@@ -173,7 +173,7 @@ events! {
             "the device is not offered to clients: check firmware settings and the processor's errata";
         212 EngineError (location: Hex, channel: u64, errors: Hex, completed: Hex) Error Channel,
             "the engine halted with error bits (CHANERR); completed is the last good descriptor",
-            "docs/spec/ioat.md names each bit; address errors mean that a client passed a wrong address";
+            "docs/events.md names each bit; address errors mean that a client passed a wrong address";
         213 ResetTimedOut (location: Hex, channel: u64, microseconds: u64) Error Channel,
             "a channel did not finish its reset in time",
             "the channel stays out of use: restart the device";
@@ -206,9 +206,12 @@ events! {
             "the engine is quiet before it leaves D0; state is the target, 1 for D0 up to 5 for D3Final";
         231 EngineRestored (location: Hex, channels: u64) Information Power,
             "the engine was programmed anew after it came back to D0";
-        232 SettingIgnored (value: Hex) Warning Lifecycle,
-            "a registry setting has a value that is not allowed and was ignored",
+        232 SettingIgnored (location: Hex, setting: Setting, value: Hex) Warning Lifecycle,
+            "a registry setting has a value that is not allowed for this engine and was ignored; value is all ones when it is no number",
             "docs/settings.md lists the values";
+        233 ChannelClaimed (location: Hex, channel: u64) Warning Channel,
+            "somebody else, firmware or another driver, has claimed the channel, which stays out of use",
+            "nothing to do if the firmware uses the engine itself; else restart the machine";
     }
     Netdmatest {
         300 TestDeviceStarted () Information Lifecycle,

@@ -47,6 +47,7 @@
 //! | [`Dispatch`] | DISPATCH_LEVEL | DPCs, under a spin lock |
 //! | [`UpToDispatch`] | one of the two, unknown which | exports documented "<= DISPATCH_LEVEL" |
 //! | [`Device`] | the device's own level | interrupt service routines |
+//! | [`BugCheck`] | HIGH_LEVEL, all other processors halted | bug check callbacks |
 //!
 //! [`SpinLock`]: crate::spin_lock::SpinLock
 
@@ -71,6 +72,18 @@ pub struct UpToDispatch(Passive);
 /// Runs at a device's interrupt level: only atomics, registers and queueing a DPC.
 #[derive(Debug)]
 pub struct Device(PhantomData<*mut ()>);
+
+/// Runs while the system is being stopped: at HIGH_LEVEL, and no other processor runs. No lock can be had, no memory that
+/// may be paged, nothing but resident memory and registers.
+#[derive(Debug)]
+pub struct BugCheck(PhantomData<*mut ()>);
+
+impl BugCheck {
+    /// The callback that was called at a bug check.
+    pub(crate) const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
 
 /// A level from which DISPATCH_LEVEL can be reached by raising.
 pub trait AtMostDispatch: sealed::Sealed {

@@ -17,6 +17,7 @@
 #![no_std]
 #![allow(unsafe_code, reason = "this crate is the one home of general unsafe code (unsafe-lives-in-nt)")]
 
+pub mod bug_check;
 pub mod dma;
 pub mod dpc;
 pub mod event;

@@ -4,13 +4,14 @@ use core::fmt;
 use core::mem::offset_of;
 use core::ptr;
 
-use wdk_sys::ntddk::{ZwClose, ZwOpenKey, ZwQueryValueKey};
+use wdk_sys::ntddk::{IoOpenDeviceRegistryKey, ZwClose, ZwOpenKey, ZwQueryValueKey};
 use wdk_sys::{
     _KEY_VALUE_INFORMATION_CLASS, HANDLE, KEY_READ, KEY_VALUE_PARTIAL_INFORMATION, OBJ_CASE_INSENSITIVE,
-    OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, REG_DWORD, ULONG,
+    OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, PLUGPLAY_REGKEY_DEVICE, REG_DWORD, ULONG,
 };
 
 use crate::irql::Passive;
+use crate::object;
 use crate::string::Wide;
 use crate::{Result, Status};
 
@@ -32,6 +33,19 @@ impl Key {
     /// OBJECT_NAME_NOT_FOUND when there is no such key.
     pub fn subkey(&self, name: Wide<'_>, _irql: &Passive) -> Result<Self> {
         Self::open_below(self.0, name)
+    }
+
+    /// Opens the key of a device for the values that its INF writes in the hardware section ("Device Parameters").
+    ///
+    /// # Errors
+    /// What the system reports: the device is not one that it has enumerated, or has left.
+    pub fn of_device(pdo: &object::Device, _irql: &Passive) -> Result<Self> {
+        let mut key: HANDLE = ptr::null_mut();
+        // SAFETY: the device object is alive by its reference, the place is a local, and the token gives the level.
+        Status::check(unsafe {
+            IoOpenDeviceRegistryKey(pdo.as_ptr(), PLUGPLAY_REGKEY_DEVICE, KEY_READ, &mut key)
+        })?;
+        Ok(Self(key))
     }
 
     fn open_below(root: HANDLE, path: Wide<'_>) -> Result<Self> {

@@ -92,6 +92,9 @@ impl Status {
     }
 
     /// Success or informational codes are `Ok`, warnings and errors `Err`.
+    ///
+    /// # Errors
+    /// The code, if it is a warning or an error.
     pub const fn check(code: NTSTATUS) -> Result {
         if code >= 0 { Ok(()) } else { Err(Self(code)) }
     }

@@ -186,6 +186,10 @@ pub fn number(handle: Handle) -> u64 {
 }
 
 /// Allocates a channel for a client that is let in.
+///
+/// # Errors
+/// INVALID_PARAMETER, DEVICE_NOT_READY without a started provider, INSUFFICIENT_RESOURCES without a free channel or memory,
+/// else what the provider answered. Nothing is left behind.
 pub fn allocate(
     client: &Present,
     client_value: usize,
@@ -682,6 +686,9 @@ pub fn power_up_all(provider: Handle, irql: &mut Passive) -> u64 {
 }
 
 /// A client's view of a channel's counters.
+///
+/// # Errors
+/// INVALID_HANDLE, or DEVICE_REMOVED when the provider is gone.
 pub fn statistics(value: ClientChannelHandle, irql: &mut UpToDispatch) -> Result<Statistics, NtStatus> {
     let (_, slot) = find(value, Export::QueryStatistics)?;
     let interrupts = slot.interrupts.load(Ordering::Relaxed);

@@ -70,6 +70,9 @@ pub fn number(handle: Handle) -> u64 {
 }
 
 /// Registers a client. It is told what is there already; a notice may come twice, but none is missed.
+///
+/// # Errors
+/// INSUFFICIENT_RESOURCES when the table of clients is full.
 pub fn register(
     context: usize,
     characteristics: &ClientCharacteristics,
@@ -91,6 +94,9 @@ pub fn register(
 }
 
 /// Ends a registration: waits for notices and allocations to end, then frees the client's channels.
+///
+/// # Errors
+/// INVALID_HANDLE, or INVALID_DEVICE_STATE from within one of the client's own notices.
 pub fn deregister(value: ClientHandle, irql: &mut Passive) -> Result<(), NtStatus> {
     let (handle, client) = find(value, Export::DeregisterClient)?;
     if client.notices.is_mine() {
@@ -134,6 +140,9 @@ pub struct Present {
 }
 
 /// Lets a client in for an allocation.
+///
+/// # Errors
+/// INVALID_HANDLE, also while the client is being deregistered.
 pub fn enter(value: ClientHandle, export: Export, irql: &mut Passive) -> Result<Present, NtStatus> {
     let (handle, client) = find(value, export)?;
     let inside = client.users.enter().ok_or(STATUS_INVALID_HANDLE)?;
@@ -142,6 +151,9 @@ pub fn enter(value: ClientHandle, export: Export, irql: &mut Passive) -> Result<
 }
 
 /// The entry of a handle, or an error and an event.
+///
+/// # Errors
+/// INVALID_HANDLE.
 pub fn find(value: ClientHandle, export: Export) -> Result<(Handle, &'static Client), NtStatus> {
     Handle::parse(Kind::Client, value.0)
         .and_then(|handle| CLIENTS.get(handle).map(|client| (handle, client)))

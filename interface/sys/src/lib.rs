@@ -19,6 +19,7 @@
 //!
 //! docs/netdma.md tells states, locks and their order.
 #![no_std]
+#![debugger_visualizer(natvis_file = "../netdma.natvis")]
 
 extern crate wdk_panic;
 

@@ -39,6 +39,9 @@ pub struct NtRing {
 
 impl NtRing {
     /// A ring of `pages` pages (a power of two), every one checked to be where the engine will look for it.
+    ///
+    /// # Errors
+    /// What [`NoRing`] lists; nothing is left allocated.
     pub fn new(
         adapter: &Adapter,
         pages: usize,
@@ -70,6 +73,9 @@ impl NtRing {
 }
 
 /// Whether device and processor mean the same memory by a page's address, and the engine reaches it.
+///
+/// # Errors
+/// [`NoRing::Remapped`] or [`NoRing::OutOfReach`].
 pub fn check(page: &CommonPage, maximum_address: u64) -> Result<(), NoRing> {
     let (logical, physical) = (page.logical(), page.physical());
     if logical != physical {

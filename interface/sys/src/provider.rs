@@ -425,6 +425,10 @@ pub fn power(value: ProviderHandle, code: NotificationCode, irql: &mut Passive) 
 }
 
 /// Takes a channel of a started provider (`wanted`, or 0 for any) into account.
+///
+/// # Errors
+/// INVALID_PARAMETER for an id that nobody has, DEVICE_NOT_READY when nothing is started, INSUFFICIENT_RESOURCES when every
+/// channel is taken (Q33).
 pub fn reserve(wanted: u32, irql: &mut Passive) -> Result<Offer, NtStatus> {
     let mut known = false;
     // Between choice and reservation the last channel may go to somebody else; then choose again, at most once a provider.
@@ -517,6 +521,9 @@ pub fn enumerate(mut give: impl FnMut(ProviderInformation), irql: &mut Passive) 
 }
 
 /// The counters of a provider's channels, those that are gone included.
+///
+/// # Errors
+/// INVALID_PARAMETER for an id that nobody has.
 pub fn statistics(id: u32, irql: &mut UpToDispatch) -> Result<Statistics, NtStatus> {
     for (handle, provider) in PROVIDERS.iter() {
         let counted =

@@ -25,6 +25,14 @@ pub struct Copying {
     bytes: u64,
 }
 
+/// A copy on its way, with what is needed to check it.
+#[derive(Debug)]
+pub struct Checked {
+    batch: Batch,
+    buffer: UserBuffer,
+    copying: Copying,
+}
+
 /// A channel of default size on any processor, of any provider, with completion callbacks.
 pub const ANY_CHANNEL: OpenChannel =
     OpenChannel { provider: 0, flags: 0, group: 0, ring_size: 0, mask: 0, pending_limit: 0, reserved: 0 };
@@ -168,12 +176,36 @@ impl Client {
         bytes: usize,
         seed: u64,
     ) -> Result<u64, Failure> {
+        let checked = self.begin_verified(lab, channel, bytes, seed)?;
+        self.end_verified(lab, checked)
+    }
+
+    /// The first half of [`copy_verified`](Self::copy_verified): the copy is on its way.
+    ///
+    /// # Errors
+    /// The machine stopped.
+    pub fn begin_verified(
+        &self,
+        lab: &mut Lab,
+        channel: u32,
+        bytes: usize,
+        seed: u64,
+    ) -> Result<Checked, Failure> {
         let mut random = Random::new(seed);
         let data: Vec<u8> = (0..bytes).map(|_| random.next() as u8).collect();
         let batch = Batch::plan(&data, &mut || random.next());
         let buffer = lab.buffer(BUFFER)?;
         lab.fill(buffer, &batch.before)?;
         let copying = self.copy(lab, channel, buffer, &batch.request())?;
+        Ok(Checked { batch, buffer, copying })
+    }
+
+    /// The second half: waits, and checks every byte of the buffer.
+    ///
+    /// # Errors
+    /// The request failed, or a byte is wrong.
+    pub fn end_verified(&self, lab: &mut Lab, checked: Checked) -> Result<u64, Failure> {
+        let Checked { batch, buffer, copying } = checked;
         let outcome = self.finish(lab, copying);
         let after = lab.contents(buffer)?;
         lab.free(buffer)?;

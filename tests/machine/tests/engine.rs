@@ -267,7 +267,7 @@ fn probe(bench: &Bench, device: u16) -> Engine {
 fn ready(bench: &Bench, device: u16) -> Channel {
     let engine = probe(bench, device);
     let mut channel = Channel::new(engine, 0);
-    engine.prepare(bench);
+    engine.prepare(bench, true);
     channel.bring_up(&bench.hardware(Passive(bench))).unwrap();
     set_interrupts(bench, InterruptKind::PerChannel);
     channel.attach(&bench.hardware(Passive(bench)), MEMORY + WORD as u64).unwrap();

@@ -3,24 +3,16 @@
 
 mod provider;
 
+use ioat_model::Register;
 use ioat_regs::State;
-use machine::lab::{Failure, Lab};
+use machine::lab::Failure;
 use nthost::pnp::Sleep;
 use proof::proves;
-use provider::{channel, nothing_left, seen, setup};
-
-fn vetoed(result: Result<(), impl std::fmt::Display>) -> Result<(), Failure> {
-    result.map_err(|error| Failure::Other(error.to_string()))
-}
-
-/// State of the first engine's channel, as CHANSTS has it.
-fn state(lab: &Lab) -> Option<State> {
-    lab.engines[0].with(|engine| engine.channel_state(0)).and_then(|(status, _)| status.state())
-}
+use provider::{channel, engine_state, nothing_left, seen, setup, vetoed};
 
 #[test]
 fn a_channel_survives_sleep_and_hibernation() -> Result<(), Failure> {
-    for device in [0x6F20, 0x0B00, 0x6F50] {
+    for device in [0x1A38, 0x402F, 0x6F20, 0x0B00, 0x6F50] {
         for sleep in [Sleep::Standby, Sleep::Hibernate] {
             let mut lab = setup(device, |options| options.d3_loses_state = true).boot()?;
             let (client, number) = channel(&mut lab)?;
@@ -67,7 +59,7 @@ fn removal_leaves_the_engine_halted_and_silent() -> Result<(), Failure> {
     client.close(&mut lab)?;
     let device = lab.engine_device(0)?.id;
     vetoed(lab.run(|k| k.remove_device(device))?)?;
-    proves!(image: H38, H39, R283; assert_eq!(state(&lab), Some(State::Halted)));
+    proves!(image: H38, H39, R283; assert_eq!(engine_state(&lab, 0), Some(State::Halted)));
     let names = lab.event_names()?;
     proves!(image: R71, R77; assert!(names.contains(&"ProviderStopped") && names.contains(&"ProviderDeregistered")));
 
@@ -111,5 +103,43 @@ fn a_device_that_cannot_start_is_added_and_removed_again() -> Result<(), Failure
     vetoed(lab.run(|k| k.remove_device(device))?)?;
     let names = lab.event_names()?;
     proves!(image: R78; assert!(names.contains(&"ProviderDeregistered"), "{names:?}"));
+    nothing_left(lab)
+}
+
+#[test]
+fn before_a_crash_dump_is_written_the_engine_is_stopped_by_one_write_per_channel() -> Result<(), Failure> {
+    for (device, channels) in [(0x1A38, 4), (0x402F, 4), (0x6F20, 1), (0x0B00, 1)] {
+        let mut lab = setup(device, |options| options.timing.per_descriptor = 50_000).boot()?;
+        let (client, number) = channel(&mut lab)?;
+        let copying = client.begin_verified(&mut lab, number, 90_000, 1)?;
+        let before = lab.engines[0].channel(0);
+        assert_eq!(engine_state(&lab, 0), Some(State::Active), "{device:04x}: it is at work");
+
+        let called = lab.run(|k| k.prepare_dump())?;
+        assert_eq!(called, 1, "{device:04x}");
+        let now = lab.engines[0].channel(0);
+        proves!(image: H39;
+            assert_eq!((now.accesses.writes() - before.accesses.writes(), now.accesses.reads()), (1, before.accesses.reads()));
+            assert_eq!(now.accesses.writes_of(Register::Chancmd) - before.accesses.writes_of(Register::Chancmd), 1));
+        for number in 0..channels {
+            proves!(image: H39; assert_eq!(engine_state(&lab, number), Some(State::Halted), "{device:04x} {number}"));
+        }
+        // The machine did not really stop: the watchdog finds the silent halt, and everything ends as usual.
+        let cut = client.end_verified(&mut lab, copying);
+        assert!(cut.is_err(), "{device:04x}: the copy was cut off");
+        client.close(&mut lab)?;
+        nothing_left(lab)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_device_that_sleeps_is_not_touched_before_a_crash_dump() -> Result<(), Failure> {
+    let mut lab = setup(0x6F20, |options| options.d3_loses_state = true).boot()?;
+    vetoed(lab.run(|k| k.sleep(Sleep::Standby))?)?;
+    let before = lab.engines[0].channel(0).accesses;
+    assert_eq!(lab.run(|k| k.prepare_dump())?, 1);
+    assert_eq!(lab.engines[0].channel(0).accesses, before);
+    lab.run(|k| k.wake_up())?;
     nothing_left(lab)
 }

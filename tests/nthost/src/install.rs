@@ -325,6 +325,7 @@ impl System {
             let path =
                 if line.subkey.is_empty() { root.to_owned() } else { format!(r"{root}\{}", line.subkey) };
             match &line.value {
+                Some(_) if line.keep && self.registry.value(&path, &line.name).is_some() => {}
                 Some(value) => self.registry.set(&path, &line.name, value.clone()),
                 None => drop(self.registry.create(&path)),
             }

@@ -268,6 +268,58 @@ fn document() -> Result<(), Failure> {
 mod tests {
     use super::*;
 
+    /// The PowerShell scripts, by name.
+    fn scripts() -> Vec<(String, String)> {
+        let folder = workspace::root().join("scripts");
+        let mut found: Vec<(String, String)> = fs::read_dir(&folder)
+            .unwrap()
+            .flatten()
+            .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "ps1"))
+            .map(|entry| {
+                (entry.file_name().to_string_lossy().into_owned(), fs::read_to_string(entry.path()).unwrap())
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn each_script_checks_before_it_acts_and_can_be_asked_what_it_would_do() {
+        let scripts = scripts();
+        assert!(scripts.len() >= 5);
+        for (name, text) in scripts {
+            let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{name} has no {what}"));
+            at("SupportsShouldProcess");
+            at("Set-StrictMode -Version 3.0");
+            at("$ErrorActionPreference = 'Stop'");
+            assert!(
+                at("Assert-NetDmaMachine") < at("$PSCmdlet.ShouldProcess("),
+                "{name} acts before it checks"
+            );
+            // Whatever changes the machine stands behind a ShouldProcess of its own, not above the first.
+            for change in ["Invoke-NetDmaTool", "New-Item", "Import-Certificate", "Remove-Item"] {
+                let first = text.find(change).unwrap_or(usize::MAX);
+                assert!(at("$PSCmdlet.ShouldProcess(") < first, "{name}: {change} is not asked for");
+            }
+        }
+    }
+
+    #[test]
+    fn each_script_tells_of_every_parameter() {
+        for (name, text) in scripts() {
+            assert!(text.starts_with("<#\n.SYNOPSIS\n") && text.contains("\n.EXAMPLE\n"), "{name}");
+            let parameters =
+                text.split_once("param(").and_then(|(_, rest)| rest.split_once("\nSet-StrictMode"));
+            let (parameters, _) = parameters.unwrap_or_else(|| panic!("{name} has no parameters"));
+            for word in parameters.split('$').skip(1) {
+                let word = word.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+                assert!(text.contains(&format!("\n.PARAMETER {word}\n")), "{name} says nothing of -{word}");
+            }
+            let open = text.matches('{').count();
+            assert_eq!(open, text.matches('}').count(), "{name}: braces do not match");
+        }
+    }
+
     #[test]
     fn commands_and_options_that_do_not_exist_are_named() {
         assert_eq!(unknown_task("drivers --package netdma"), None);

@@ -41,7 +41,7 @@ pub struct Shown {
 }
 
 /// Folders whose files pages name in code spans.
-const FOLDERS: [&str; 7] = ["docs/", "driver/", "inf/", "interface/", "scripts/", "tests/", ".ci/"];
+const FOLDERS: [&str; 8] = ["docs/", "driver/", "inf/", "interface/", "scripts/", "tests/", "tools/", ".ci/"];
 
 impl Page {
     /// Takes a page apart.

@@ -12,14 +12,14 @@ use std::process::Command as Process;
 use crate::arguments::Arguments;
 use crate::command::{Command, Failure};
 use crate::toolchain::{TARGET, Toolchain};
-use crate::{drivers_inf, steps, workspace};
+use crate::{drivers_inf, drivers_twice, steps, workspace};
 
 /// The command that builds.
 pub const COMMAND: Command = Command {
     name: "drivers",
     usage: "[--package NAME]... [--twice]",
     summary: "Build netdma.sys, ioatdma.sys, netdmatest.sys and the drivers of tests and guides into target/drivers.\n\n\
-              With --twice, forgets what was built of our crates, builds again, and fails unless every byte is the same.\n\
+              With --twice, builds a copy of the sources in another folder, too, and fails unless every byte is the same.\n\
               Each with its .pdb and .inf in target/drivers/NAME. The library sources that the compiler lacks are \
               fetched once\ninto the cache folder: $NETDMA_CACHE, else $XDG_CACHE_HOME/netdma, else ~/.cache/netdma.",
     run,
@@ -29,8 +29,11 @@ pub const COMMAND: Command = Command {
 pub const CHECK: Command = Command {
     name: "check",
     usage: "[--package NAME]...",
-    summary: "Lint the driver crates for Windows with clippy, without linking.",
-    run: |words| check_only(&packages(words)?),
+    summary: "Lint the driver crates and netdmactl for Windows with clippy, without linking.",
+    run: |words| match packages(words)? {
+        all if all.is_empty() => check_only(&all).and_then(|()| check_tool()),
+        some => check_only(&some),
+    },
 };
 
 /// The driver crates that are shipped, each the name of its image.
@@ -47,6 +50,11 @@ fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     DRIVERS.iter().map(|name| (*name, "inf")).chain(TEST_DRIVERS)
 }
 
+/// The images of the crates in `only`, of all when it is empty.
+pub fn images_of(only: &[String]) -> impl Iterator<Item = &'static str> {
+    all().map(|(name, _)| name).filter(|name| only.is_empty() || only.iter().any(|given| given == name))
+}
+
 /// Where the finished images are, one folder each.
 pub fn images() -> PathBuf {
     workspace::root().join("target/drivers")
@@ -56,60 +64,14 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let twice = words.iter().any(|word| word == "--twice");
     let only = packages(words.into_iter().filter(|word| word != "--twice").collect())?;
     if twice {
-        build_twice(&only)?
+        drivers_twice::build_twice(&only)?
     } else {
         build(&only)?
     };
-    for (name, _) in all().filter(|(name, _)| only.is_empty() || only.iter().any(|given| given == name)) {
+    for name in images_of(&only) {
         let image = images().join(name).join(format!("{name}.sys"));
         let size = fs::metadata(&image).map(|data| data.len()).unwrap_or(0);
         println!("{} ({size} bytes)", image.display());
-    }
-    Ok(())
-}
-
-/// Every file in [`images`], with its bytes.
-fn contents() -> Result<Vec<(PathBuf, Vec<u8>)>, Failure> {
-    let failed = |path: &Path| {
-        let path = path.display().to_string();
-        move |error| Failure::usage(format!("{path}: {error}"))
-    };
-    let mut files = Vec::new();
-    for (name, _) in all() {
-        let folder = images().join(name);
-        for entry in fs::read_dir(&folder).map_err(failed(&folder))?.flatten() {
-            let bytes = fs::read(entry.path()).map_err(failed(&entry.path()))?;
-            files.push((entry.path(), bytes));
-        }
-    }
-    Ok(files)
-}
-
-/// Makes cargo build every crate of this workspace anew, not those of others.
-fn forget_our_crates() -> Result<(), Failure> {
-    const OURS: [&str; 12] = [
-        "ioat-core-",
-        "ioat-regs-",
-        "ioatdma-",
-        "netdma-",
-        "netdmacopy-",
-        "netdmasoft-",
-        "netdmatest-",
-        "nt-",
-        "wdk-alloc-",
-        "wdk-build-",
-        "wdk-panic-",
-        "wdk-sys-",
-    ];
-    let folder = build_folder().join(TARGET).join("release/.fingerprint");
-    let entries =
-        fs::read_dir(&folder).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        if OURS.iter().any(|crate_name| name.to_string_lossy().starts_with(crate_name)) {
-            fs::remove_dir_all(entry.path())
-                .map_err(|error| Failure::usage(format!("{}: {error}", entry.path().display())))?;
-        }
     }
     Ok(())
 }
@@ -162,30 +124,13 @@ pub fn build(only: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// As [`build`], and once more from nothing of ours: the second build gives the same bytes.
-///
-/// # Errors
-/// As [`build`], or a file differs.
-pub fn build_twice(only: &[String]) -> Result<(), Failure> {
-    build(only)?;
-    let first = contents()?;
-    forget_our_crates()?;
-    build(only)?;
-    let second = contents()?;
-    match first.iter().find(|file| !second.contains(file)) {
-        None => Ok(()),
-        Some((path, _)) => {
-            Err(Failure::verdict(format!("{} is different in a second build", path.display())))
-        }
-    }
-}
-
-/// Lints every crate that builds for Windows only, and the stand-ins; a warning is an error.
+/// Lints every crate that builds for Windows only, netdmactl as Windows sees it, and the stand-ins; a warning is an error.
 ///
 /// # Errors
 /// As [`build`], or a lint fired.
 pub fn check() -> Result<(), Failure> {
     check_only(&[])?;
+    check_tool()?;
     for (name, arguments) in [
         ("stand-ins format", &["fmt", "--all", "--check"][..]),
         ("stand-ins lints", &["clippy", "--all-targets", "--", "--deny", "warnings"]),
@@ -206,6 +151,15 @@ pub fn document() -> Result<(), Failure> {
         cargo.args(["--package", name]);
     }
     steps::run("driver rustdoc", &mut cargo, |_| {})
+}
+
+/// Lints netdmactl as it is built for Windows.
+fn check_tool() -> Result<(), Failure> {
+    let mut cargo = steps::cargo_command();
+    cargo.args(["clippy", "--target", TARGET, "--package", "netdmactl"]);
+    Toolchain::find()?.configure_for_programs(&mut cargo);
+    cargo.env("CARGO_TARGET_DIR", build_folder()).args(["--", "--deny", "warnings"]);
+    steps::run("netdmactl lints", &mut cargo, |_| {})
 }
 
 /// A cargo for the stand-ins' own workspace.

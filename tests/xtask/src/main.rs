@@ -15,10 +15,13 @@ mod docs;
 mod docs_page;
 mod drivers;
 mod drivers_inf;
+mod drivers_twice;
 mod events;
 mod generated;
+mod node;
 mod package;
 mod package_catalog;
+mod picture;
 mod requirements;
 mod specification;
 mod steps;
@@ -45,6 +48,7 @@ const COMMANDS: &[Command] = &[
     package::COMMAND,
     requirements::COMMAND,
     events::COMMAND,
+    picture::COMMAND,
     docs::COMMAND,
     bench::COMMAND,
     vm::COMMAND,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::arguments::Arguments;
 use crate::command::{Command, Failure};
-use crate::{bench, docs, drivers, events, requirements, steps, vm};
+use crate::{bench, docs, drivers, drivers_twice, events, node, package, requirements, steps, vm};
 
 /// The command.
 pub const COMMAND: Command = Command {
@@ -58,10 +58,11 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let mut failed = Vec::new();
     let mut tests = || test(&mut tally);
     #[expect(clippy::type_complexity, reason = "a table of names and actions, written once")]
-    let steps: [(&str, &mut dyn FnMut() -> Result<(), Failure>); 9] = [
+    let steps: [(&str, &mut dyn FnMut() -> Result<(), Failure>); 10] = [
         ("formatting", &mut || steps::cargo("formatting", &["fmt", "--all", "--check"])),
         ("lints", &mut lint),
-        ("driver images", &mut || drivers::build_twice(&[])),
+        ("driver images", &mut || drivers_twice::build_twice(&[])),
+        ("packages", &mut package::check),
         ("driver lints", &mut drivers::check),
         ("tests", &mut tests),
         ("requirements", &mut requirements::check),
@@ -110,6 +111,8 @@ fn test(tally: &mut Tally) -> Result<(), Failure> {
     let outcome = outcome.and(cargo_test("driver tests", &mut drivers, tally));
     // And the stand-ins themselves, against other sources for what they claim.
     let outcome = outcome.and(cargo_test("stand-in tests", &mut drivers::of_standins("test"), tally));
+    // And the debugger script, which wants Node.
+    let outcome = outcome.and(cargo_test("debugger script", &mut node::debugger_tests(), tally));
     // And drivers that we did not write, on the virtual engine.
     let outcome = outcome.and_then(|()| {
         let mut guests = vm::every_run()?;

@@ -54,10 +54,20 @@ impl Toolchain {
     /// `RUSTC_BOOTSTRAP` opens cargo's `-Z` options; where the target is installed the compiler itself is told to
     /// stay as stable as it is.
     pub fn configure(&self, cargo: &mut Command) {
+        self.configure_for(cargo, "core,alloc");
+    }
+
+    /// The same for a program of user mode, which needs all of `std`. It can be checked, not linked: the C library's
+    /// import libraries are Microsoft's.
+    pub fn configure_for_programs(&self, cargo: &mut Command) {
+        self.configure_for(cargo, "std,panic_abort");
+    }
+
+    fn configure_for(&self, cargo: &mut Command, libraries: &str) {
         cargo.env("RUSTC_BOOTSTRAP", "1");
         match &self.sources {
             Some(library) => {
-                cargo.arg("-Zbuild-std=core,alloc").env("__CARGO_TESTS_ONLY_SRC_ROOT", library);
+                cargo.arg(format!("-Zbuild-std={libraries}")).env("__CARGO_TESTS_ONLY_SRC_ROOT", library);
             }
             None => {
                 cargo.args(["--config", "env.RUSTC_BOOTSTRAP={value=\"-1\",force=true}"]);

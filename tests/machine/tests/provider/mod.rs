@@ -2,9 +2,11 @@
 #![allow(dead_code, reason = "every test binary uses its part of this")]
 
 use ioat_model::{Fault, Options};
+use ioat_regs::State;
 use machine::client::{ANY_CHANNEL, Client};
 use machine::events::Seen;
 use machine::lab::{Failure, Lab, PACKAGES, Setup};
+use nthost::install::Source;
 
 /// Counter-driven engines: one id of each version, and each with something special about it.
 pub const COUNTED: [u16; 6] = [0x402F, 0x3430, 0x6F20, 0x2021, 0x6F50, 0x0B00];
@@ -48,4 +50,58 @@ pub fn nothing_left(lab: Lab) -> Result<(), Failure> {
     let leaks = lab.shut_down()?;
     assert!(leaks.is_empty(), "{leaks:?}");
     Ok(())
+}
+
+/// Installs everything with these numbers in place of the INF's own.
+pub fn install_with(lab: &mut Lab, settings: &[(&str, u32)]) -> Result<(), Failure> {
+    lab.add_client_device()?;
+    for package in PACKAGES {
+        let mut source = machine::lab::source(package)?;
+        if package == "ioatdma" {
+            change(&mut source, settings);
+        }
+        lab.install_source(&source)?;
+    }
+    Ok(())
+}
+
+/// Rewrites the numbers at the ends of the lines that set these values.
+fn change(source: &mut Source, settings: &[(&str, u32)]) {
+    let name = source.inf.to_lowercase();
+    let text = source.files.get(&name).cloned().unwrap_or_default();
+    let text = String::from_utf8(text).expect("an INF in UTF-8");
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for (setting, value) in settings {
+        let line = lines.iter_mut().find(|line| line.contains(&format!(",{setting},0x")));
+        let line = line.unwrap_or_else(|| panic!("the INF has no line for {setting}"));
+        let end = line.rfind(',').expect("the line has commas");
+        line.truncate(end);
+        line.push_str(&format!(",{value}"));
+    }
+    source.files.insert(name, lines.join("\r\n").into_bytes());
+}
+
+/// State of channel `number` of the first engine, as CHANSTS has it.
+pub fn engine_state(lab: &Lab, number: u8) -> Option<State> {
+    lab.engines[0].with(|engine| engine.channel_state(number)).and_then(|(status, _)| status.state())
+}
+
+/// What somebody had to say against a removal or a sleep, as a failure.
+pub fn vetoed(result: Result<(), impl std::fmt::Display>) -> Result<(), Failure> {
+    result.map_err(|error| Failure::Other(error.to_string()))
+}
+
+/// How often each event of this name was seen.
+pub fn count(lab: &mut Lab, name: &str) -> Result<usize, Failure> {
+    Ok(lab.event_names()?.iter().filter(|seen| **seen == name).count())
+}
+
+/// Holds docs/`name` against what the run gives, or writes it when UPDATE_DOCS is set.
+pub fn page(name: &str, text: &str) {
+    let path = format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, text).expect("the page can be written");
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == text, "docs/{name} is out of date: run this test with UPDATE_DOCS=1");
 }

@@ -67,6 +67,8 @@ pub struct AddReg {
     pub name: String,
     /// What to write; `None` for a key alone.
     pub value: Option<Value>,
+    /// A value that is there already stays (FLG_ADDREG_NOCLOBBER).
+    pub keep: bool,
     /// The line.
     pub line: u32,
 }
@@ -350,6 +352,7 @@ impl Inf {
             subkey: entry.value(1).to_owned(),
             name: entry.value(2).to_owned(),
             value,
+            keep: flags & 2 != 0,
             line: entry.line,
         })
     }

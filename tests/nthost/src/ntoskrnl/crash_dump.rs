@@ -28,13 +28,17 @@ pub(crate) struct Callback {
 enum Wants {
     /// Its own buffer and length (KeRegisterBugCheckCallback): it brings its device to rest and notes its state.
     Buffer(u64, u32),
-    /// What its reason says (KeRegisterBugCheckReasonCallback). Only [`SECONDARY_DUMP_DATA`] is ever called: the other
-    /// reasons serve the writing of a dump file, and the machine writes none.
+    /// What its reason says (KeRegisterBugCheckReasonCallback). Only [`SECONDARY_DUMP_DATA`] and [`ADD_PAGES`] are ever
+    /// called: the other reasons serve the writing of a dump file, and the machine writes none.
     Reason(i32),
 }
 
 /// `KbCallbackSecondaryDumpData`.
 const SECONDARY_DUMP_DATA: i32 = 2;
+/// `KbCallbackAddPages`.
+const ADD_PAGES: i32 = 4;
+/// Bytes of `KBUGCHECK_ADD_PAGES`.
+const ADD_PAGES_SIZE: u64 = 0x20;
 /// Bytes of `KBUGCHECK_SECONDARY_DUMP_DATA`.
 const SIZE: u64 = 0x30;
 /// Most that one routine may add; our choice.
@@ -76,6 +80,7 @@ impl Kernel {
                     let data = self.dump_data_of(record, callback);
                     self.stopped.with(|stopped| stopped.as_mut().map(|stop| stop.dump.extend(data)));
                 }
+                Wants::Reason(ADD_PAGES) => self.add_pages_of(record, callback),
                 Wants::Reason(_) => {}
             }
         }
@@ -84,6 +89,26 @@ impl Kernel {
     /// Whether bug check routines run: nothing else does any more.
     pub(crate) fn is_crashing(&self) -> bool {
         self.services.crashing.load(Ordering::Relaxed)
+    }
+
+    /// What happens before a kernel memory dump is written: the routines that add pages to it are called, at HIGH_LEVEL. How
+    /// many there are.
+    pub fn prepare_dump(&self) -> usize {
+        let callbacks = self.services.crash_dump.with(|callbacks| callbacks.clone());
+        let wanted = callbacks.into_iter().filter(|(_, call)| call.wants == Wants::Reason(ADD_PAGES));
+        wanted.map(|(record, callback)| self.add_pages_of(record, callback)).count()
+    }
+
+    /// `KBUGCHECK_ADD_PAGES` (wdm.h): Context, Flags (32 bits) at 8, BugCheckCode at 0xC, Address at 0x10, Count at 0x18;
+    /// 0x20 bytes. What it names is not collected.
+    fn add_pages_of(&self, record: u64, callback: Callback) {
+        let data = self.system_allocate(ADD_PAGES_SIZE, "KBUGCHECK_ADD_PAGES");
+        self.write_bytes(data, &[0; ADD_PAGES_SIZE as usize]);
+        let irql = self.raise_irql(HIGH);
+        let arguments = [ADD_PAGES as u64, record, data, ADD_PAGES_SIZE];
+        self.call("bug check callback", callback.routine, &arguments);
+        self.lower_irql(irql);
+        self.system_free(data);
     }
 
     fn dump_data_of(&self, record: u64, callback: Callback) -> Option<DumpData> {

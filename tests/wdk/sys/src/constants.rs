@@ -84,6 +84,10 @@ pub const METHOD_IN_DIRECT: u32 = 1;
 pub const METHOD_OUT_DIRECT: u32 = 2;
 pub const METHOD_NEITHER: u32 = 3;
 pub const PCI_WHICHSPACE_CONFIG: u32 = 0;
+pub const PLUGPLAY_REGKEY_DEVICE: u32 = 1;
+
+// wdm.h: bug checks
+pub const KB_ADD_PAGES_FLAG_VIRTUAL_ADDRESS: u32 = 1;
 
 // wdm.h: memory
 pub const PAGE_READWRITE: u32 = 0x4;

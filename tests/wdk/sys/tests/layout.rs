@@ -45,6 +45,7 @@ macro_rules! equal {
 fn structures_of_the_kernel_have_the_layout_of_microsofts_metadata() {
     same! {
         KBUGCHECK_REASON_CALLBACK_RECORD = services { Entry, CallbackRoutine, Component, Checksum, Reason, State };
+        KBUGCHECK_ADD_PAGES = services { Context, Flags, BugCheckCode, Address, Count };
         KBUGCHECK_SECONDARY_DUMP_DATA = services {
             InBuffer, InBufferLength, MaximumAllowed, Guid, OutBuffer, OutBufferLength
         };
@@ -270,6 +271,9 @@ fn status_codes_and_enumerations_have_microsofts_values() {
         _KDPC_IMPORTANCE::HighImportance = services::HighImportance;
         _KDPC_IMPORTANCE::MediumHighImportance = services::MediumHighImportance;
         _KBUGCHECK_CALLBACK_REASON::KbCallbackSecondaryDumpData = services::KbCallbackSecondaryDumpData;
+        _KBUGCHECK_CALLBACK_REASON::KbCallbackAddPages = services::KbCallbackAddPages;
+        KB_ADD_PAGES_FLAG_VIRTUAL_ADDRESS = services::KB_ADD_PAGES_FLAG_VIRTUAL_ADDRESS;
+        PLUGPLAY_REGKEY_DEVICE = services::PLUGPLAY_REGKEY_DEVICE;
         _KINTERRUPT_MODE::Latched = services::Latched;
         _EVENT_TYPE::SynchronizationEvent = kernel::SynchronizationEvent;
         _TIMER_TYPE::SynchronizationTimer = kernel::SynchronizationTimer;

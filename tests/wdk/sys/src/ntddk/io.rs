@@ -9,4 +9,7 @@ imports! {
     fn IoGetDmaAdapter(
         PhysicalDeviceObject: PDEVICE_OBJECT, DeviceDescription: *mut _DEVICE_DESCRIPTION,
         NumberOfMapRegisters: PULONG) -> *mut _DMA_ADAPTER;
+    fn IoOpenDeviceRegistryKey(
+        DeviceObject: PDEVICE_OBJECT, DevInstKeyType: ULONG, DesiredAccess: ACCESS_MASK,
+        DeviceRegKey: PHANDLE) -> NTSTATUS;
 }

@@ -92,6 +92,13 @@ structs! {
         OutBuffer: PVOID,
         OutBufferLength: ULONG,
     }
+    _KBUGCHECK_ADD_PAGES = KBUGCHECK_ADD_PAGES, PKBUGCHECK_ADD_PAGES {
+        Context: PVOID,
+        Flags: ULONG,
+        BugCheckCode: ULONG,
+        Address: ULONG_PTR,
+        Count: ULONG_PTR,
+    }
     _KDEVICE_QUEUE = KDEVICE_QUEUE, PKDEVICE_QUEUE {
         Type: CSHORT,
         Size: CSHORT,

@@ -61,7 +61,7 @@ assert_layout!(ChannelParameters: size 0x38, align 8, {
 pub struct ChannelParametersRevision1 {
     /// `Revision`.
     pub revision: u16,
-    /// `Size`.
+    /// `Size`: of the structure, in bytes.
     pub size: u16,
     /// `Flags`.
     pub flags: u32,

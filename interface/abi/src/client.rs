@@ -113,7 +113,7 @@ pub struct ProviderInformation {
     pub flags: u32,
     /// Channels of the latest start.
     pub channel_count: u32,
-    /// Of these, not allocated.
+    /// Of these channels, not allocated.
     pub free_channel_count: u32,
     /// Bytes one descriptor may copy. Longer copies are split by the interface.
     pub maximum_transfer_size: u32,

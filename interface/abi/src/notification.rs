@@ -64,7 +64,7 @@ pub struct PnpNotification {
     pub notification_code: u32,
     /// `Buffer`: null for the two power codes.
     pub buffer: Context,
-    /// `BufferLength`: 0 for the two power codes.
+    /// `BufferLength`, in bytes: 0 for the two power codes.
     pub buffer_length: u32,
 }
 assert_layout!(PnpNotification: size 0x20, align 8, {

@@ -241,5 +241,5 @@ assert_layout!(ProviderAttributes: size 0x20, align 8, {
     maximum_address_space @ 0x18,
 });
 
-/// The least `maximum_transfer_size` a provider may report (D22).
+/// The least `maximum_transfer_size` a provider may report, in bytes (D22).
 pub const LEAST_MAXIMUM_TRANSFER_SIZE: u32 = 4096;

@@ -20,9 +20,9 @@ assert_layout!(GroupAffinity: size 12, align 4, { mask @ 0, group @ 4, reserved 
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct UnicodeString {
-    /// `Length`.
+    /// `Length`, in bytes.
     pub length: u16,
-    /// `MaximumLength`.
+    /// `MaximumLength`, in bytes.
     pub maximum_length: u16,
     /// `Buffer`.
     pub buffer: u32,
@@ -35,7 +35,7 @@ assert_layout!(UnicodeString: size 8, align 4, { length @ 0, maximum_length @ 2,
 pub struct ChannelParameters {
     /// `Revision`.
     pub revision: u16,
-    /// `Size`.
+    /// `Size`: of the structure, in bytes.
     pub size: u16,
     /// `Flags`.
     pub flags: u32,
@@ -70,7 +70,7 @@ assert_layout!(ChannelParameters: size 0x30, align 8, {
 pub struct ChannelParametersRevision1 {
     /// `Revision`.
     pub revision: u16,
-    /// `Size`.
+    /// `Size`: of the structure, in bytes.
     pub size: u16,
     /// `Flags`.
     pub flags: u32,
@@ -100,7 +100,7 @@ pub struct ProviderCharacteristics {
     pub major_version: u8,
     /// `MinorVersion`.
     pub minor_version: u8,
-    /// `Size`.
+    /// `Size`: of the structure, in bytes.
     pub size: u16,
     /// `Flags`.
     pub flags: u32,
@@ -157,13 +157,13 @@ pub const SIZEOF_CHARACTERISTICS_1_0: usize = 0x34;
 pub struct PnpNotification {
     /// `StructureRevision`.
     pub structure_revision: u32,
-    /// `StructureSize`.
+    /// `StructureSize`, in bytes.
     pub structure_size: u32,
     /// `NotificationCode`.
     pub notification_code: u32,
     /// `Buffer`.
     pub buffer: u32,
-    /// `BufferLength`.
+    /// `BufferLength`, in bytes.
     pub buffer_length: u32,
 }
 assert_layout!(PnpNotification: size 0x14, align 4, {

@@ -355,6 +355,9 @@ impl<M: RingMemory> Channel<M> {
     }
 
     /// Copies client-built descriptors into the ring as one request (R12). `descriptor(n)` gives the nth of `count`.
+    ///
+    /// # Errors
+    /// As [`null`](Self::null), and INVALID_PARAMETER for an empty list or a descriptor that asks for what a client may not ask.
     pub fn list(
         &mut self,
         provider: &impl EntryPoints,

@@ -35,7 +35,7 @@ pub fn slot(page: &Page, index: usize) -> Option<Slot<'_>> {
 /// The words of a descriptor that a copy writes each time. Source, destination and the two page-break addresses.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Operation {
-    /// `TransferSize`.
+    /// `TransferSize`, in bytes.
     pub size: u32,
     /// `ControlFlags` without completion flags.
     pub flags: u32,

@@ -351,6 +351,9 @@ fn find(value: ClientChannelHandle, export: Export) -> Result<(Handle, &'static 
 }
 
 /// What a client's call does with its channel. A tombstone answers "device removed".
+///
+/// # Errors
+/// INVALID_HANDLE, INVALID_DEVICE_STATE from within the provider's own entry point, DEVICE_REMOVED of a tombstone.
 #[inline]
 pub fn call<R>(
     value: ClientChannelHandle,

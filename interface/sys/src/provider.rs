@@ -176,6 +176,9 @@ fn refuse(version: Version, refused: Refused) -> NtStatus {
 
 /// Registers a provider; `device` takes a reference to its checked PDO. Afterwards nothing of the caller's memory is used
 /// any more (R39).
+///
+/// # Errors
+/// UNSUCCESSFUL for what the table lacks, INSUFFICIENT_RESOURCES without room or memory (R34); an event names the reason.
 pub fn register(
     context: Context,
     characteristics: &ProviderCharacteristics,

@@ -13,6 +13,7 @@ mod debian;
 mod demo;
 mod docs;
 mod docs_page;
+mod docs_sources;
 mod drivers;
 mod drivers_inf;
 mod drivers_twice;

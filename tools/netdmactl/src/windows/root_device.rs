@@ -29,6 +29,9 @@ const NO_DRIVER_SELECTED: u32 = 0xE000_0203;
 const IN_WOW64: u32 = 0xE000_0235;
 
 /// Creates the device and installs the best driver of the driver store on it.
+///
+/// # Errors
+/// There is one already, no package serves it, the caller is no administrator, or SetupAPI fails; the message says which.
 pub fn add() -> Result<String, Trouble> {
     if !find_all()?.1.is_empty() {
         return Err(Trouble::new(
@@ -86,6 +89,9 @@ pub fn add() -> Result<String, Trouble> {
 }
 
 /// Removes every device that has our hardware id.
+///
+/// # Errors
+/// There is none, the caller is no administrator, or SetupAPI fails; the message says which.
 pub fn remove() -> Result<String, Trouble> {
     let (list, devices) = find_all()?;
     if devices.is_empty() {

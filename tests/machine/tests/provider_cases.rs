@@ -1,0 +1,230 @@
+//! The cases that go wrong on real machines: removals at odd moments, failures half way up or down, cycles by the hundred.
+#![forbid(unsafe_code)]
+
+mod provider;
+
+use ioat_model::{Fault, Options, Which};
+use machine::client::ANY_CHANNEL;
+use machine::lab::{Failure, Setup};
+use netdma_ioctl::CONTROL_RESET;
+use nthost::pnp::Sleep;
+use proof::proves;
+use provider::{channel, count, faulty, nothing_left, setup, vetoed};
+
+/// One counter-driven engine of each register access width, and one without a counter.
+const DEVICES: [u16; 3] = [0x1A38, 0x6F20, 0x0B00];
+
+#[test]
+fn removed_while_it_sleeps() -> Result<(), Failure> {
+    for device in DEVICES {
+        let mut lab = setup(device, |options| options.d3_loses_state = true).boot()?;
+        let (client, number) = channel(&mut lab)?;
+        client.copy_verified(&mut lab, number, 20_000, 1)?;
+        vetoed(lab.run(|k| k.sleep(Sleep::Standby))?)?;
+        let before = lab.engines[0].statistics();
+        let devnode = lab.engine_device(0)?.id;
+        vetoed(lab.run(|k| k.surprise_remove(devnode))?)?;
+        let touched = lab.engines[0].statistics().accesses != before.accesses;
+        proves!(image: R72, R82, H37; assert!(!touched, "{device:04x}: no register of a device that sleeps"));
+        lab.run(|k| k.wake_up())?;
+        assert_eq!(count(&mut lab, "ProviderDeregistered")?, 1, "{device:04x}");
+        assert!(
+            client.copy_verified(&mut lab, number, 1_000, 2).is_err(),
+            "{device:04x}: the provider has left"
+        );
+        client.close(&mut lab)?;
+        nothing_left(lab)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn pulled_at_any_register_access_on_the_way_to_sleep_or_back() -> Result<(), Failure> {
+    for device in DEVICES {
+        for accesses in (0..45).step_by(6) {
+            for wakes in [false, true] {
+                let mut lab = setup(device, |options| options.d3_loses_state = true).boot()?;
+                let (client, number) = channel(&mut lab)?;
+                client.copy_verified(&mut lab, number, 5_000, 1)?;
+                let devnode = lab.engine_device(0)?.id;
+                if wakes {
+                    vetoed(lab.run(|k| k.sleep(Sleep::Standby))?)?;
+                }
+                vetoed(lab.run(|k| k.vanish_after(devnode, accesses))?)?;
+                if !wakes {
+                    // It may be vetoed no more than a sleep of a device that is there.
+                    let slept = lab.run(|k| k.sleep(Sleep::Standby))?;
+                    proves!(image: H36, H37; assert!(slept.is_ok(), "{device:04x} {accesses}"));
+                }
+                lab.run(|k| k.wake_up())?;
+                // Windows removes a device that failed to power up; one that is there still is pulled now.
+                lab.machine.until_idle()?;
+                let report = lab.run(|k| k.device(devnode))?;
+                if report.is_some_and(|report| report.state == nthost::pnp::State::Started) {
+                    vetoed(lab.run(|k| k.surprise_remove(devnode))?)?;
+                }
+                client.close(&mut lab)?;
+                proves!(image: H36; nothing_left(lab)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_wake_that_fails_takes_the_provider_away_in_order() -> Result<(), Failure> {
+    // The first reset and the first two copies belong to the start; what comes later fails.
+    for fault in
+        [Fault::EndlessReset { reset: Which::From(5) }, Fault::FlipBit { copy: Which::From(3), bit: 5 }]
+    {
+        let mut lab = faulty(0x6F20, &[fault]).boot()?;
+        let (client, number) = channel(&mut lab)?;
+        // One descriptor, whose completion the self-test's copy does not count with.
+        client.control(&mut lab, number, netdma_ioctl::CONTROL_NULL)?;
+        for _ in 0..4 {
+            let slept = lab.run(|k| k.sleep(Sleep::Standby))?;
+            lab.run(|k| k.wake_up())?;
+            if slept.is_err() || count(&mut lab, "BringUpFailed")? > 0 {
+                break;
+            }
+        }
+        assert!(count(&mut lab, "BringUpFailed")? > 0, "{fault:?}: {:?}", lab.event_names()?);
+        let names = lab.event_names()?;
+        let stopped = names.iter().filter(|name| **name == "ProviderStopped").count();
+        proves!(image: R71, R72, H19; assert_eq!(stopped, 1, "{fault:?}: {names:?}"));
+        client.close(&mut lab)?;
+        nothing_left(lab)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_reset_that_never_ends_costs_the_channel_and_nobody_hangs() -> Result<(), Failure> {
+    for device in [0x6F20, 0x0B00] {
+        // The start resets a few times, and so does the allocation's way there.
+        let mut lab = faulty(device, &[Fault::EndlessReset { reset: Which::From(4) }]).boot()?;
+        let (client, number) = channel(&mut lab)?;
+        client.copy_verified(&mut lab, number, 20_000, 1)?;
+        for _ in 0..3 {
+            // Refused, or finished in the background; then every command is.
+            let _ = client.control(&mut lab, number, CONTROL_RESET);
+        }
+        let copied = client.copy_verified(&mut lab, number, 20_000, 2);
+        let lost = count(&mut lab, "ResetTimedOut")? + count(&mut lab, "StopTimedOut")?;
+        assert!(lost > 0, "{device:04x}: the fault struck");
+        proves!(image: H9; assert!(copied.is_err(), "{device:04x}: the channel is out of use"));
+        lab.machine.advance(1_000_000_000)?;
+        let quiet = lab.engines[0].with(|engine| engine.config_read(0x04, 2) & 4);
+        assert_eq!(quiet, 0, "{device:04x}: an engine that does not stop is off the bus");
+        client.close(&mut lab)?;
+        nothing_left(lab)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn engines_of_every_version_and_channel_count_work_side_by_side() -> Result<(), Failure> {
+    let mut engines: Vec<Options> = Vec::new();
+    for (number, device) in [0x1A38, 0x402F, 0x3430, 0x6F20, 0x6F50, 0x0B00].into_iter().enumerate() {
+        let mut options = Options::new(0x8086, device)?;
+        options.function = number as u8;
+        options.multifunction = true;
+        engines.push(options);
+    }
+    // A function with fewer channels than its id may have.
+    engines[1].channels = 2;
+    let channels: usize = engines.iter().map(|options| usize::from(options.channels)).sum();
+    let mut lab = Setup { engines, ..Setup::new(1)? }.boot()?;
+    let client = lab.open()?;
+    let mut numbers = Vec::new();
+    for _ in 0..channels {
+        numbers.push(client.open_channel(&mut lab, ANY_CHANNEL)?.number);
+    }
+    proves!(image: R6, R62, R265; assert!(client.open_channel(&mut lab, ANY_CHANNEL).is_err(), "{channels} and no more"));
+    let mut running = Vec::new();
+    for (seed, number) in numbers.iter().enumerate() {
+        running.push(client.begin_verified(&mut lab, *number, 20_000, seed as u64)?);
+    }
+    for copying in running {
+        let copied = client.end_verified(&mut lab, copying)?;
+        proves!(image: R6, R13, H4; assert_eq!(copied, 20_000));
+    }
+    for engine in &lab.engines {
+        let work: Vec<u64> =
+            (0..4).map(|number| engine.channel(number).copies).filter(|copies| *copies > 0).collect();
+        assert!(!work.is_empty() && work.iter().all(|copies| *copies > 1), "{}: {work:?}", engine.name());
+    }
+    client.close(&mut lab)?;
+    nothing_left(lab)
+}
+
+#[test]
+fn a_hundred_stops_and_starts_leave_nothing_behind() -> Result<(), Failure> {
+    let mut lab = setup(0x6F20, |_| {}).boot()?;
+    let device = lab.engine_device(0)?.id;
+    for round in 0..100 {
+        let (client, number) = channel(&mut lab)?;
+        client.copy_verified(&mut lab, number, 2_000, round)?;
+        client.close(&mut lab)?;
+        vetoed(lab.run(|k| k.remove_device(device))?)?;
+        lab.run(|k| k.start_device(device))?;
+    }
+    proves!(image: R65, R75; assert_eq!(count(&mut lab, "ProviderStarted")?, 101));
+    proves!(image: R77, R79; assert_eq!(count(&mut lab, "ProviderDeregistered")?, 100));
+    nothing_left(lab)
+}
+
+#[test]
+fn a_hundred_rebalances_under_a_client_leave_nothing_behind() -> Result<(), Failure> {
+    let mut lab = setup(0x6F20, |_| {}).boot()?;
+    let device = lab.engine_device(0)?.id;
+    for round in 0..100 {
+        // The client keeps its file open; its channel goes with the provider.
+        let (client, number) = channel(&mut lab)?;
+        client.copy_verified(&mut lab, number, 2_000, round)?;
+        vetoed(lab.run(|k| k.rebalance(device))?)?;
+        client.close(&mut lab)?;
+    }
+    proves!(image: R75, R283; assert_eq!((count(&mut lab, "ProviderStarted")?, count(&mut lab, "ProviderStopped")?), (101, 100)));
+    nothing_left(lab)
+}
+
+/// How many removals: a hundred, or as many as NETDMA_REMOVALS says.
+fn removals() -> u64 {
+    std::env::var("NETDMA_REMOVALS").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
+}
+
+#[test]
+fn a_hundred_removals_under_load_leave_nothing_behind() -> Result<(), Failure> {
+    // Twenty to a machine: each machine has a seed, and so other switch points, of its own.
+    const PER_MACHINE: u64 = 20;
+    let rounds = removals();
+    for seed in 0..rounds.div_ceil(PER_MACHINE) {
+        let mut lab = Setup { seed, engines: Vec::new(), ..Setup::new(1)? }.power_on()?;
+        let options = |round: u64| -> Result<Options, Failure> {
+            let mut options = Options::new(0x8086, DEVICES[(round % 3) as usize])?;
+            options.timing.per_descriptor = 1_000 * (round % 7);
+            options.timing.jitter = 500;
+            options.timing.seed = round + 1;
+            Ok(options)
+        };
+        let mut devnode = lab.plug("engine".into(), options(seed)?)?;
+        lab.install_all()?;
+        for round in 0..PER_MACHINE.min(rounds - seed * PER_MACHINE) {
+            let (client, number) = channel(&mut lab)?;
+            let copying = client.begin_verified(&mut lab, number, 40_000, round)?;
+            // Somewhere in the middle of it: a time, a register access, or both.
+            lab.machine.advance(round * 1_777)?;
+            if round % 2 == 0 {
+                vetoed(lab.run(|k| k.vanish_after(devnode, round))?)?;
+            }
+            vetoed(lab.run(|k| k.surprise_remove(devnode))?)?;
+            // Done before it went, or failed; never hung.
+            let _ = client.end_verified(&mut lab, copying);
+            client.close(&mut lab)?;
+            devnode = lab.plug("engine".into(), options(seed + round)?)?;
+        }
+        proves!(image: R82, H36; nothing_left(lab)?);
+    }
+    Ok(())
+}

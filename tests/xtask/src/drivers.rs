@@ -101,7 +101,7 @@ pub fn build(only: &[String]) -> Result<(), Failure> {
         let names: Vec<&str> = all().map(|(name, _)| name).collect();
         return Err(Failure::usage(format!("nothing to build; images are: {}", names.join(", "))));
     }
-    let mut cargo = for_windows("build")?;
+    let mut cargo = for_windows("build", "release")?;
     for (name, _) in &wanted {
         cargo.args(["--package", name]);
     }
@@ -170,7 +170,7 @@ pub fn of_standins(subcommand: &str) -> Process {
 }
 
 fn check_only(only: &[String]) -> Result<(), Failure> {
-    let mut cargo = for_windows("clippy")?;
+    let mut cargo = for_windows("clippy", "release")?;
     for name in
         WINDOWS_CRATES.iter().filter(|name| only.is_empty() || only.iter().any(|given| given == *name))
     {
@@ -181,7 +181,10 @@ fn check_only(only: &[String]) -> Result<(), Failure> {
 }
 
 /// A cargo that builds for Windows in a target folder of its own.
-fn for_windows(subcommand: &str) -> Result<Process, Failure> {
+///
+/// # Errors
+/// What is needed is missing.
+pub fn for_windows(subcommand: &str, profile: &str) -> Result<Process, Failure> {
     let toolchain = Toolchain::find()?;
     eprintln!("{}", toolchain.describe());
     let folder = build_folder();
@@ -189,7 +192,7 @@ fn for_windows(subcommand: &str) -> Result<Process, Failure> {
     forget_old_signatures()?;
     let linker = write_linker(&toolchain)?;
     let mut cargo = steps::cargo_command();
-    cargo.args([subcommand, "--release", "--target", TARGET]);
+    cargo.args([subcommand, "--profile", profile, "--target", TARGET]);
     with_standins(&mut cargo)?;
     toolchain.configure(&mut cargo);
     cargo
@@ -251,7 +254,7 @@ fn flags(toolchain: &Toolchain) -> String {
 
 /// Where cargo builds for Windows. Not under `CARGO_TARGET_DIR`: the images belong to the checkout, wherever the
 /// tests that load them are built.
-fn build_folder() -> PathBuf {
+pub fn build_folder() -> PathBuf {
     workspace::root().join("target/driver-build")
 }
 
@@ -278,6 +281,7 @@ for argument; do
     case $argument in
     /OUT:*) output=${{argument#/OUT:}} ;;
     /DEF:*/lib.def) temporary=${{argument#/DEF:}}; temporary=${{temporary%/lib.def}} ;;
+    */symbols.o) temporary=${{argument%/symbols.o}} ;;
     esac
 done
 fixed=$output.link
@@ -330,7 +334,7 @@ fn forget_old_signatures() -> Result<(), Failure> {
     if fs::read(&seen).ok().as_deref() == Some(&current) {
         return Ok(());
     }
-    for profile in ["debug", "release"] {
+    for profile in ["debug", "release", "defects"] {
         let Ok(entries) = fs::read_dir(build_folder().join(profile).join("build")) else { continue };
         for entry in
             entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("scratch-"))
@@ -341,7 +345,7 @@ fn forget_old_signatures() -> Result<(), Failure> {
     write_if_changed(&seen, &current)
 }
 
-fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     if fs::read(path).ok().as_deref() == Some(bytes) {
         return Ok(());
     }

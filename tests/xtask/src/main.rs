@@ -10,6 +10,7 @@ mod cache;
 mod command;
 mod ctl;
 mod debian;
+mod defects;
 mod demo;
 mod docs;
 mod docs_page;
@@ -46,6 +47,7 @@ const COMMANDS: &[Command] = &[
     suite::COMMAND,
     drivers::COMMAND,
     drivers::CHECK,
+    defects::COMMAND,
     package::COMMAND,
     requirements::COMMAND,
     events::COMMAND,

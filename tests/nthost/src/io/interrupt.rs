@@ -15,6 +15,8 @@ pub(crate) struct Connected(BTreeMap<u64, Connected1>);
 #[derive(Debug, Clone, Copy)]
 struct Connected1 {
     connection: Connection,
+    /// The driver's service routine.
+    routine: u64,
     /// Made here, to be freed here.
     own_lock: Option<u64>,
 }
@@ -51,6 +53,16 @@ impl Kernel {
         };
         self.connect_vector(&routine.name, routine.vector, Arc::new(service))
     }
+
+    /// Interrupts whose service routine lies in an image, in words: for the check at unload.
+    pub(crate) fn interrupts_of(&self, image: impl Fn(u64) -> bool) -> Vec<String> {
+        let routines = self.io.interrupts.with(|known| {
+            let routines = known.0.values().map(|connected| connected.routine);
+            routines.filter(|&routine| image(routine)).collect::<Vec<_>>()
+        });
+        let describe = |routine| format!("interrupt connected to {}", self.symbol(routine));
+        routines.into_iter().map(describe).collect()
+    }
 }
 
 exports! {
@@ -84,7 +96,7 @@ exports! {
         };
         match k.connect_routine(&connect) {
             Some(connection) => {
-                k.io.interrupts.with(|known| known.0.insert(object, Connected1 { connection, own_lock }));
+                k.io.interrupts.with(|known| known.0.insert(object, Connected1 { connection, routine, own_lock }));
                 k.write(k.read::<u64>(parameters + 0x10), object);
                 status::SUCCESS
             }

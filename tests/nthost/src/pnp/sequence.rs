@@ -445,6 +445,7 @@ impl Kernel {
         }
         let top = self.top_of_stack(node.pdo);
         self.send_irp(top, major::PNP, pnp::REMOVE_DEVICE, [0; 4]);
+        self.check_adapters_returned(node.pdo, "IRP_MN_REMOVE_DEVICE");
         let above: u64 = self.read(node.pdo + device::ATTACHED);
         if above != 0 {
             self.stop(
@@ -504,6 +505,7 @@ impl Kernel {
             return Err(RemoveError::Vetoed(NtStatus(result)));
         }
         self.send_irp(top, major::PNP, pnp::STOP_DEVICE, [0; 4]);
+        self.check_adapters_returned(node.pdo, "IRP_MN_STOP_DEVICE");
         if let Some(assignment) = &node.assignment {
             self.release_assignment(assignment);
         }

@@ -26,12 +26,12 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// What the linker is told about every driver.
+/// What the linker is told about every driver. Public for the defect drivers, which are no cdylibs.
 ///
 /// The real crate's list (its `configure_binary_build`), with three differences that come from LLVM's linker:
 /// `/KERNEL`, `/MAPINFO:EXPORTS` and `/IGNORE` of two Microsoft warnings are unknown to it, so they are left out;
 /// `/RELEASE` writes the image checksum that the kernel demands; `/BREPRO` replaces time stamps by a hash.
-const LINK_ARGUMENTS: &[&str] = &[
+pub const LINK_ARGUMENTS: &[&str] = &[
     "/DRIVER",
     "/NODEFAULTLIB",
     "/SUBSYSTEM:NATIVE",

@@ -1,0 +1,20 @@
+//! Puts an adapter back before its common buffer is freed.
+#![no_std]
+#![no_main]
+
+use defects::wdm::{Device, Function, StackLocation};
+use defects::*;
+
+use defects::dma::Adapter;
+
+struct Driver;
+
+impl Function for Driver {
+    fn start(device: &Device, _start: &StackLocation) {
+        let adapter = Adapter::of(device);
+        let buffer = adapter.allocate(4096);
+        mistake!({ adapter.put(); adapter.free(buffer) } => { adapter.free(buffer); adapter.put() });
+    }
+}
+
+function_driver!(Driver);

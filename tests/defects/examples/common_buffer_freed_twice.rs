@@ -1,0 +1,22 @@
+//! Frees a common buffer twice.
+#![no_std]
+#![no_main]
+
+use defects::wdm::{Device, Function, StackLocation};
+use defects::*;
+
+use defects::dma::Adapter;
+
+struct Driver;
+
+impl Function for Driver {
+    fn start(device: &Device, _start: &StackLocation) {
+        let adapter = Adapter::of(device);
+        let buffer = adapter.allocate(4096);
+        adapter.free(buffer);
+        mistake!(adapter.free(buffer) => ());
+        adapter.put();
+    }
+}
+
+function_driver!(Driver);

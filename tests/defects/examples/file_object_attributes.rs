@@ -1,0 +1,21 @@
+//! Gives file objects attributes that were never initialised.
+#![no_std]
+#![no_main]
+
+use defects::framework::{self, complete, create_device, create_queue};
+use defects::*;
+
+extern "C" fn device_add(_driver: WDFDRIVER, init: *mut WDFDEVICE_INIT) -> NTSTATUS {
+    let mut attributes = mistake!(WDF_OBJECT_ATTRIBUTES::default() => framework::attributes());
+    framework::set_file_objects(init, &mut attributes);
+    match create_device(init) {
+        Ok(device) => create_queue(device, Some(control)),
+        Err(status) => status,
+    }
+}
+
+extern "C" fn control(_queue: WDFQUEUE, request: WDFREQUEST, _output: usize, _input: usize, _code: u32) {
+    complete(request, STATUS_SUCCESS);
+}
+
+framework_driver!(device_add);

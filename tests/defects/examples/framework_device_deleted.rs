@@ -1,0 +1,21 @@
+//! Deletes a device that belongs to the framework.
+#![no_std]
+#![no_main]
+
+use defects::framework::{self, complete, create_device, create_queue};
+use defects::*;
+
+extern "C" fn device_add(_driver: WDFDRIVER, init: *mut WDFDEVICE_INIT) -> NTSTATUS {
+    let device = match create_device(init) {
+        Ok(device) => device,
+        Err(status) => return status,
+    };
+    mistake!(framework::delete(device.cast()) => ());
+    create_queue(device, Some(control))
+}
+
+extern "C" fn control(_queue: WDFQUEUE, request: WDFREQUEST, _output: usize, _input: usize, _code: u32) {
+    complete(request, STATUS_SUCCESS);
+}
+
+framework_driver!(device_add);

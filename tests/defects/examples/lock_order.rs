@@ -1,0 +1,22 @@
+//! Takes two spin locks in both orders: no deadlock yet, but one some day.
+#![no_std]
+#![no_main]
+
+use defects::*;
+
+static ONE: Shared<u64> = Shared::new();
+static TWO: Shared<u64> = Shared::new();
+
+fn take_both(first: &Shared<u64>, second: &Shared<u64>) {
+    let old = KeAcquireSpinLockRaiseToDpc(first.at());
+    KeAcquireSpinLockAtDpcLevel(second.at());
+    KeReleaseSpinLockFromDpcLevel(second.at());
+    KeReleaseSpinLock(first.at(), old);
+}
+
+fn start(_driver: *mut DRIVER_OBJECT) {
+    take_both(&ONE, &TWO);
+    mistake!(take_both(&TWO, &ONE) => take_both(&ONE, &TWO));
+}
+
+service!(start);

@@ -1,0 +1,16 @@
+//! Frees an MDL that still locks its pages.
+#![no_std]
+#![no_main]
+
+use defects::*;
+
+fn start(_driver: *mut DRIVER_OBJECT) {
+    let buffer = ExAllocatePool2(memory::PAGED, 100, memory::TAG);
+    let mdl = IoAllocateMdl(buffer, 100, 0, 0, null_mut());
+    MmProbeAndLockPages(mdl, 0, 1);
+    mistake!(() => MmUnlockPages(mdl));
+    IoFreeMdl(mdl);
+    ExFreePool(buffer);
+}
+
+service!(start);

@@ -1,0 +1,13 @@
+//! Writes behind the end of a pool block.
+#![no_std]
+#![no_main]
+
+use defects::*;
+
+fn start(_driver: *mut DRIVER_OBJECT) {
+    let block = allocate::<u8>(32);
+    store(block, mistake!(32 => 31), 1);
+    ExFreePool(block.cast());
+}
+
+service!(start);

@@ -1,0 +1,23 @@
+//! Is unloaded and leaves a work item.
+#![no_std]
+#![no_main]
+
+use defects::*;
+
+static DEVICE: Shared<*mut DEVICE_OBJECT> = Shared::new();
+static ITEM: Shared<*mut c_void> = Shared::new();
+
+extern "C" fn routine(_device: *mut DEVICE_OBJECT, _context: *mut c_void) {}
+
+fn start(driver: *mut DRIVER_OBJECT) {
+    DEVICE.set(service::control_device(driver));
+    ITEM.set(IoAllocateWorkItem(DEVICE.get()));
+    IoQueueWorkItem(ITEM.get(), routine, 1, null_mut());
+}
+
+fn stop() {
+    mistake!(() => IoFreeWorkItem(ITEM.get()));
+    service::delete(DEVICE.get());
+}
+
+service!(start, stop);

@@ -1,0 +1,5 @@
+use crate::cases::Case;
+use nthost::Stop;
+pub fn page(_caught: &[(&Case, Box<Stop>)]) -> String {
+    String::new()
+}

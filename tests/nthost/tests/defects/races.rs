@@ -1,0 +1,2 @@
+/// a
+pub const RACES: [&str; 0] = [];

@@ -7,7 +7,7 @@ use core::ptr::null_mut;
 
 use wdk_sys::{
     DEVICE_OBJECT, DRIVER_OBJECT, GUID, HANDLE, IRP, KDPC, KEVENT, KSEMAPHORE, KTIMER, MDL, NTSTATUS,
-    OBJECT_ATTRIBUTES, UNICODE_STRING,
+    OBJECT_ATTRIBUTES, PROCESSOR_NUMBER, UNICODE_STRING,
 };
 
 /// KDEFERRED_ROUTINE.
@@ -79,6 +79,7 @@ unsafe extern "C" {
 
     pub safe fn KeInitializeDpc(dpc: *mut KDPC, routine: DpcRoutine, context: *mut c_void);
     pub safe fn KeInsertQueueDpc(dpc: *mut KDPC, first: *mut c_void, second: *mut c_void) -> u8;
+    pub safe fn KeSetTargetProcessorDpcEx(dpc: *mut KDPC, number: *const PROCESSOR_NUMBER) -> NTSTATUS;
     pub safe fn KeRemoveQueueDpc(dpc: *mut KDPC) -> u8;
     pub safe fn KeFlushQueuedDpcs();
     pub safe fn KeInitializeTimerEx(timer: *mut KTIMER, kind: i32);

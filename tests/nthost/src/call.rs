@@ -76,14 +76,33 @@ impl Drop for Linked<'_> {
 impl Kernel {
     /// The crossings of the current thread, innermost first.
     pub(crate) fn crossings(&self) -> Vec<CallKind> {
+        self.crossings_of(&self.current_thread())
+    }
+
+    /// The crossings of a thread that is the current one or stands still, innermost first.
+    fn crossings_of(&self, thread: &Thread) -> Vec<CallKind> {
         let mut crossings = Vec::new();
-        let mut frame = self.current_thread().frames.load(Ordering::Relaxed).cast_const();
-        // SAFETY: linked frames are on the stack of the current thread, below its active functions.
+        let mut frame = thread.frames.load(Ordering::Relaxed).cast_const();
+        // SAFETY: linked frames are on the stack of the thread, below its active functions, which do not go on meanwhile.
         while let Some(linked) = unsafe { frame.as_ref() } {
             crossings.push(linked.kind);
             frame = linked.previous;
         }
         crossings
+    }
+
+    /// Routines of an image that somebody is in the middle of, on whatever processor, in words.
+    pub(crate) fn calls_under_way_in(&self, image: impl Fn(u64) -> bool) -> Vec<String> {
+        let threads = self.cpus.threads.with(|threads| threads.clone());
+        let active = |thread: &std::rc::Rc<Thread>| {
+            self.crossings_of(thread).into_iter().find_map(|crossing| match crossing {
+                CallKind::Out { target, .. } if image(target) => {
+                    Some(format!("{} is still running on {}", self.symbol(target), thread.name))
+                }
+                _ => None,
+            })
+        };
+        threads.iter().filter_map(active).collect()
     }
 
     /// Where driver code called the kernel: the return address of the innermost call, or zero.

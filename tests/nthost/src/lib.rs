@@ -27,6 +27,7 @@ pub mod random;
 pub mod registry;
 pub mod replay;
 mod report;
+pub mod rules;
 pub mod stop;
 pub mod trace;
 

@@ -96,6 +96,7 @@ impl Kernel {
         left.extend(self.handles_of(mine));
         left.extend(self.calls_into(mine));
         left.extend(self.interrupts_of(mine));
+        left.extend(self.calls_under_way_in(mine));
         let threads = self.cpus.threads.with(|threads| threads.clone());
         let running = |thread: &&std::rc::Rc<crate::cpu::thread::Thread>| {
             mine(thread.routine.load(Ordering::Relaxed)) && !thread.has_ended()

@@ -41,6 +41,7 @@ pub static CASES: &[Case] = cases! {
         event_in_freed_pool: "LiveObject" 0xC4 "an object that a thread waits for";
         locked_pages_in_freed_pool: "LiveObject" 0xC4 "pages locked by an MDL";
         timer_at_unload: "Unload" 0xCE "timer set with routine";
+        dpc_at_unload: "Unload" 0xCE "routine";
         thread_at_unload: "Unload" 0xCE "running";
         work_item_at_unload: "Unload" 0xCE "work item";
         contiguous_memory_at_unload: "Unload" 0xCE "contiguous memory";
@@ -114,6 +115,7 @@ pub static CASES: &[Case] = cases! {
         common_buffer_overrun: "Bounds" 0x50 "1 bytes past the end of common buffer";
         device_writes_to_freed_memory: "DMA Checking" 0xE6 "that has been freed";
         request_completed_twice: "WdfObjectHandle" 0x10D "deleted, foreign or garbage";
+        request_used_after_completion: "WdfRequestCompleted" 0x10D "used after it was completed";
         request_completed_cancelable: "WdfRequestCancelable" 0x10D "while it is cancelable";
         framework_device_deleted: "WdfObjectDelete" 0x10D "belongs to the framework";
         framework_object_dereferenced_twice: "WdfObjectReference" 0x10D "never took";
@@ -124,6 +126,7 @@ pub static CASES: &[Case] = cases! {
         file_object_attributes: "WdfObjectAttributes" 0x10D "attributes of file objects";
         bus_interface_dereferenced_twice: "InterfaceReference" 0x18 "more often than it was referenced";
         interrupt_lock_without_resources: "WdfInterruptLock" 0x10D "without resources";
+        framework_globals_overwritten: "WdfDriverGlobals" 0x10D "no driver globals";
         driver_stays_bound: "WdfVersionUnbind" 0x10D "without unbinding";
     }
     Line {

@@ -57,18 +57,19 @@ pub fn root() -> PathBuf {
 /// work.
 pub fn live(driver: &str, twin: Twin, life: Life, machine: &mut Machine) -> Result<(), Box<Stop>> {
     match life {
-        Life::Service => serve(driver, twin, machine),
+        Life::Service => serve(driver, twin, A_WHILE, machine),
         Life::Device => drive(driver, twin, 1, machine),
         Life::Line => drive(driver, twin, 0, machine),
     }
 }
 
-fn serve(driver: &str, twin: Twin, machine: &mut Machine) -> Result<(), Box<Stop>> {
+/// Starts a service, lets it work for so many virtual nanoseconds, and stops it.
+pub fn serve(driver: &str, twin: Twin, time: u64, machine: &mut Machine) -> Result<(), Box<Stop>> {
     machine.run(|k| {
         k.install_package(&package(driver, twin, SERVICE_INF)).expect("a package");
         k.start_service(driver).expect("a driver that starts");
     })?;
-    machine.advance(A_WHILE)?;
+    machine.advance(time)?;
     machine.run(|k| {
         k.stop_service(driver).expect("a driver that stops");
         assert_eq!(k.shutdown().leaks(), 0, "{driver}, {twin:?}: {:?}", k.shutdown());

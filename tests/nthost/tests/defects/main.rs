@@ -64,6 +64,16 @@ fn each_defect_is_caught_by_its_rule_and_its_twin_passes() {
 }
 
 #[test]
+fn every_rule_has_a_driver_that_breaks_it() {
+    for rule in nthost::rules::RULES {
+        assert!(CASES.iter().any(|case| case.rule == rule.name), "{} is broken by no driver", rule.name);
+    }
+    for case in CASES {
+        assert!(nthost::rules::find(case.rule).is_some(), "{}: {} is no rule", case.driver, case.rule);
+    }
+}
+
+#[test]
 fn each_source_makes_one_mistake_and_stands_in_the_table() {
     let folder = lives::root().join("tests/defects/examples");
     let mut names: Vec<String> = fs::read_dir(&folder)

@@ -145,7 +145,7 @@ pub fn check() -> Result<(), Failure> {
 /// # Errors
 /// As [`build`], or rustdoc complains.
 pub fn document() -> Result<(), Failure> {
-    let mut cargo = for_windows("doc")?;
+    let mut cargo = for_windows("doc", "release")?;
     cargo.arg("--no-deps").env("RUSTDOCFLAGS", "--deny warnings");
     for name in WINDOWS_CRATES {
         cargo.args(["--package", name]);

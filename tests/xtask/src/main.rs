@@ -25,6 +25,7 @@ mod package;
 mod package_catalog;
 mod picture;
 mod requirements;
+mod rules;
 mod specification;
 mod steps;
 mod suite;
@@ -52,6 +53,7 @@ const COMMANDS: &[Command] = &[
     requirements::COMMAND,
     events::COMMAND,
     picture::COMMAND,
+    rules::COMMAND,
     docs::COMMAND,
     bench::COMMAND,
     vm::COMMAND,

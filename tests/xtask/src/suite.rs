@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use crate::arguments::Arguments;
 use crate::command::{Command, Failure};
-use crate::{bench, docs, drivers, drivers_twice, events, node, package, requirements, steps, vm};
+use crate::{
+    bench, defects, docs, drivers, drivers_twice, events, node, package, requirements, rules, steps, vm,
+};
 
 /// The command.
 pub const COMMAND: Command = Command {
@@ -58,15 +60,17 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let mut failed = Vec::new();
     let mut tests = || test(&mut tally);
     #[expect(clippy::type_complexity, reason = "a table of names and actions, written once")]
-    let steps: [(&str, &mut dyn FnMut() -> Result<(), Failure>); 10] = [
+    let steps: [(&str, &mut dyn FnMut() -> Result<(), Failure>); 12] = [
         ("formatting", &mut || steps::cargo("formatting", &["fmt", "--all", "--check"])),
         ("lints", &mut lint),
         ("driver images", &mut || drivers_twice::build_twice(&[])),
         ("packages", &mut package::check),
         ("driver lints", &mut drivers::check),
+        ("defect drivers", &mut defects::build),
         ("tests", &mut tests),
         ("requirements", &mut requirements::check),
         ("events", &mut events::check),
+        ("rules", &mut rules::check),
         ("documentation", &mut docs::check_all),
         ("cost", &mut bench::check),
     ];
@@ -102,7 +106,7 @@ fn lint() -> Result<(), Failure> {
 fn test(tally: &mut Tally) -> Result<(), Failure> {
     let proofs = requirements::begin()?;
     let mut portable = steps::cargo_command();
-    portable.args(["test", "--no-fail-fast"]).env(proof::FOLDER, &proofs);
+    portable.args(["test", "--no-fail-fast"]).env(proof::FOLDER, &proofs).env(rules::SEEN, rules::begin()?);
     let outcome = cargo_test("tests", &mut portable, tally);
     // The driver crates' own unit tests run here too, over the stand-ins of the WDK.
     let mut drivers = steps::cargo_command();

@@ -104,7 +104,7 @@ pub static CASES: &[Case] = cases! {
         device_not_deleted: "DeviceObjectLeak" 0xCE "leaves 1 device object";
         registers_left_mapped: "Unload" 0xCE "device registers";
         registers_unmapped_in_part: "MapRegisters" 0xC4 "0x800 bytes";
-        memory_mapped_as_registers: "MapRegisters" 0xC4 "no device answers there";
+        registers_mapped_elsewhere: "MapRegisters" 0xC4 "neither does a device answer there";
         register_read_too_wide: "RegisterAccess" 0x1E "which hosted devices do not answer";
         interrupt_left_connected: "Unload" 0xCE "interrupt connected to";
         adapter_not_put: "DMA Checking" 0xE6 "IRP_MN_STOP_DEVICE";

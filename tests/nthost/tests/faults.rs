@@ -47,12 +47,6 @@ fn the_shared_page_shows_version_and_time() {
 }
 
 #[test]
-fn the_shared_page_cannot_be_written() {
-    let code = Code::default().mov_rcx(0xFFFF_F780_0000_0000).raw(&[0x89, 0x01]).ret(); // mov [rcx], eax
-    assert_eq!(execute(code, &[]).expect_err("a stop").rule, "SharedPage");
-}
-
-#[test]
 fn a_driver_that_overruns_its_stack_without_a_kernel_call_stops_the_machine() {
     // push rax; jmp to it
     let stop = execute(Code::default().raw(&[0x50, 0xEB, 0xFD]), &[]).expect_err("there is no room");
@@ -270,21 +264,6 @@ fn registers_used_after_they_were_unmapped_stop_the_machine() {
         .expect_err("a stop");
     assert!(stop.text.contains("device registers"), "{stop}");
     assert_eq!(stop.stack[0].symbol, "test.sys+0x1000", "{stop}");
-}
-
-#[test]
-fn a_wide_access_to_registers_stops_the_machine() {
-    let code = Code::default().raw(&[0x0F, 0x10, 0x01]).ret(); // movups xmm0, [rcx]
-    let folder = Folder::default().with("test.sys", &Image::code(code));
-    let mut machine = Machine::builder().cpus(1).memory(16 << 20).build().expect("a machine");
-    let stop = machine
-        .run(|k| {
-            k.map_mmio(WINDOW, 64, Registers::new());
-            let device = k.call_export("MmMapIoSpaceEx", &[WINDOW, 64, 0x204]);
-            call(k, &folder, &[device]);
-        })
-        .expect_err("a stop");
-    assert_eq!(stop.rule, "RegisterAccess", "{stop}");
 }
 
 #[test]

@@ -1,14 +1,10 @@
-//! Pool, MDLs, DMA adapters, user buffers: what they give and what they catch.
+//! Pool, MDLs, DMA adapters, user buffers: what they give. What they catch is shown by the drivers of `tests/defects`.
 
 use nthost::memory::dma::Remapping;
-use nthost::{Kernel, Machine, Stop};
+use nthost::{Kernel, Machine};
 
 fn machine() -> Machine {
     Machine::builder().cpus(1).memory(16 << 20).build().expect("a machine")
-}
-
-fn stop_of(work: impl FnOnce(&Kernel)) -> Box<Stop> {
-    machine().run(work).expect_err("a stop")
 }
 
 const NON_PAGED: u64 = 0x40;
@@ -39,76 +35,6 @@ fn pool_is_zeroed_and_page_sized_blocks_start_at_a_page() {
             );
         })
         .unwrap_or_else(|stop| panic!("{stop}"));
-}
-
-#[test]
-fn a_read_past_the_end_of_a_block_stops_the_machine() {
-    let stop = stop_of(|k| {
-        let block = pool(k, 32);
-        k.call_export("RtlCompareMemory", &[block, block + 1, 32]);
-    });
-    assert_eq!(stop.name, "DRIVER_PAGE_FAULT_BEYOND_END_OF_ALLOCATION", "{stop}");
-    assert!(stop.text.contains("1 bytes past the end"), "{stop}");
-}
-
-#[test]
-fn a_use_after_free_stops_the_machine_and_says_what_was_there() {
-    let stop = stop_of(|k| {
-        let block = pool(k, 32);
-        k.call_export("ExFreePool", &[block]);
-        k.call_export("memset", &[block, 0, 4]);
-    });
-    assert_eq!(stop.name, "DRIVER_PAGE_FAULT_IN_FREED_SPECIAL_POOL", "{stop}");
-    assert!(stop.text.contains("'Test' of 32 bytes"), "{stop}");
-}
-
-#[test]
-fn a_double_free_stops_the_machine() {
-    let stop = stop_of(|k| {
-        let block = pool(k, 32);
-        k.call_export("ExFreePool", &[block]);
-        k.call_export("ExFreePool", &[block]);
-    });
-    assert_eq!(stop.name, "BAD_POOL_CALLER", "{stop}");
-    assert!(stop.text.contains("freed twice"), "{stop}");
-}
-
-#[test]
-fn bytes_written_beside_a_block_are_found_when_it_is_freed() {
-    for offset in [-1i64, 20, 31] {
-        let stop = stop_of(|k| {
-            let block = pool(k, 20);
-            k.call_export("memset", &[block.wrapping_add_signed(offset), 0, 1]);
-            k.call_export("ExFreePool", &[block]);
-        });
-        assert_eq!(stop.name, "SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION", "{stop}");
-    }
-}
-
-#[test]
-fn freeing_with_another_tag_or_from_the_middle_stops_the_machine() {
-    let stop = stop_of(|k| {
-        let block = pool(k, 20);
-        k.call_export("ExFreePoolWithTag", &[block, TAG + 1]);
-    });
-    assert!(stop.text.contains("has tag 'Test'"), "{stop}");
-    let stop = stop_of(|k| {
-        let block = pool(k, 64);
-        k.call_export("ExFreePool", &[block + 16]);
-    });
-    assert!(stop.text.contains("lies inside pool block"), "{stop}");
-}
-
-#[test]
-fn memory_that_holds_a_queued_dpc_or_a_set_timer_cannot_be_freed() {
-    let stop = stop_of(|k| {
-        let block = pool(k, 0x100);
-        k.call_export("KeInitializeTimerEx", &[block + 0x40, 0]);
-        k.call_export("KeSetTimer", &[block + 0x40, (-1_000_000i64) as u64, 0]);
-        k.call_export("ExFreePool", &[block]);
-    });
-    assert_eq!(stop.name, "TIMER_OR_DPC_INVALID", "{stop}");
-    assert!(stop.text.contains("a timer that is set"), "{stop}");
 }
 
 #[test]
@@ -150,33 +76,6 @@ fn a_locked_mdl_names_the_frames_of_its_buffer_and_can_be_mapped() {
             k.user_free(buffer);
         })
         .unwrap_or_else(|stop| panic!("{stop}"));
-}
-
-#[test]
-fn a_buffer_whose_pages_are_locked_cannot_be_freed_nor_its_mdl() {
-    let stop = stop_of(|k| {
-        let block = k.call_export("ExAllocatePool2", &[PAGED, 100, TAG]);
-        let mdl = k.call_export("IoAllocateMdl", &[block, 100, 0, 0, 0]);
-        k.call_export("MmProbeAndLockPages", &[mdl, 0, 1]);
-        k.call_export("ExFreePool", &[block]);
-    });
-    assert!(stop.text.contains("pages locked by an MDL"), "{stop}");
-    let stop = stop_of(|k| {
-        let block = k.call_export("ExAllocatePool2", &[PAGED, 100, TAG]);
-        let mdl = k.call_export("IoAllocateMdl", &[block, 100, 0, 0, 0]);
-        k.call_export("MmProbeAndLockPages", &[mdl, 0, 1]);
-        k.call_export("IoFreeMdl", &[mdl]);
-    });
-    assert_eq!(stop.rule, "MdlLocked", "{stop}");
-}
-
-#[test]
-fn paged_pool_at_dispatch_level_stops_the_machine() {
-    let stop = stop_of(|k| {
-        k.call_export("KfRaiseIrql", &[2]);
-        k.call_export("ExAllocatePool2", &[PAGED, 100, TAG]);
-    });
-    assert_eq!(stop.rule, "IrqlExAllocatePool", "{stop}");
 }
 
 /// A DMA adapter for a made-up device, of a DEVICE_DESCRIPTION version 2 with 64-bit addresses.
@@ -251,63 +150,6 @@ fn a_device_that_opted_out_is_not_remapped() {
             assert!(!k.dma_is_remapped(domain));
         })
         .expect("no stop");
-}
-
-#[test]
-fn an_adapter_put_back_with_a_common_buffer_out_is_a_dma_violation() {
-    let stop = stop_of(|k| {
-        let device = k.system_allocate(64, "a device");
-        let adapter = adapter(k, device);
-        common_buffer(k, adapter, 4096);
-        operation(k, adapter, PUT, &[adapter]);
-    });
-    assert_eq!((stop.code, stop.parameters[0].value), (0xE6, 7), "{stop}");
-}
-
-#[test]
-fn an_adapter_used_after_it_was_put_back_is_a_dma_violation() {
-    let stop = stop_of(|k| {
-        let device = k.system_allocate(64, "a device");
-        let adapter = adapter(k, device);
-        let allocate = k.read(k.read::<u64>(adapter + 8) + ALLOCATE);
-        operation(k, adapter, PUT, &[adapter]);
-        k.call("AllocateCommonBuffer", allocate, &[adapter, 4096, 0, 1]);
-    });
-    assert_eq!((stop.code, stop.parameters[0].value), (0xE6, 0x18), "{stop}");
-}
-
-#[test]
-fn an_adapter_that_is_out_when_the_device_stops_is_a_dma_violation() {
-    let stop = stop_of(|k| {
-        let device = k.system_allocate(64, "a device");
-        adapter(k, device);
-        k.check_adapters_returned(device, "IRP_MN_STOP_DEVICE");
-    });
-    assert_eq!((stop.code, stop.parameters[0].value), (0xE6, 0x11), "{stop}");
-}
-
-#[test]
-fn a_common_buffer_freed_with_the_wrong_length_is_a_dma_violation() {
-    let stop = stop_of(|k| {
-        let device = k.system_allocate(64, "a device");
-        let adapter = adapter(k, device);
-        let (buffer, bus) = common_buffer(k, adapter, 4096);
-        operation(k, adapter, FREE, &[adapter, 4000, bus, buffer, 1]);
-    });
-    assert_eq!((stop.code, stop.parameters[0].value), (0xE6, 3), "{stop}");
-}
-
-#[test]
-fn a_device_that_writes_to_freed_memory_stops_the_machine() {
-    let stop = stop_of(|k| {
-        let device = k.system_allocate(64, "a device");
-        let domain = k.dma_register(device, Remapping::Allowed);
-        let block = pool(k, 64);
-        let bus = k.physical(block).expect("memory");
-        k.call_export("ExFreePool", &[block]);
-        let _ = k.dma_write(domain, bus, &[1]);
-    });
-    assert_eq!(stop.rule, "DMA Checking", "{stop}");
 }
 
 #[test]

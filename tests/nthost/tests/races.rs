@@ -1,13 +1,8 @@
 //! Strategies, replay, and races: a planted one is found, its twin without it is not accused, and what was found replays.
 
-mod support;
-
-use std::path::Path;
-
 use nthost::cpu::strategy::{History, Strategy};
 use nthost::replay::seeds;
 use nthost::{Builder, Kernel, Machine};
-use support::{Code, Folder, Image};
 
 fn builder(seed: u64) -> Builder {
     Machine::builder().cpus(2).seed(seed).memory(16 << 20)
@@ -92,41 +87,4 @@ fn a_history_cut_short_goes_on_without_switching() {
     let (counted, _, again) = count(Twin::Racy, builder(1).strategy(Strategy::Replay(history.up_to(0))));
     assert_eq!(counted, 6, "without a switch nothing is lost");
     assert!(!again.is_empty());
-}
-
-/// Two threads run one routine of an image on the same counter, ten times each.
-fn count_in_image(routine: Code, builder: Builder) -> u32 {
-    let folder = Folder::default().with("test.sys", &Image::code(routine));
-    let mut machine = builder.build().expect("a machine");
-    machine
-        .run(|k| {
-            let id = k.load_image(Path::new("test.sys"), &folder).expect("it loads");
-            let entry = k.image(id).entry_point;
-            let counter = k.system_allocate(8, "counter");
-            let body = move |k: &Kernel| {
-                for _ in 0..10 {
-                    k.call("add one", entry, &[counter]);
-                }
-            };
-            let threads = [k.spawn("first", 0, Box::new(body)), k.spawn("second", 0, Box::new(body))];
-            threads.into_iter().for_each(|thread| k.join(thread));
-            k.read(counter)
-        })
-        .unwrap_or_else(|stop| panic!("{stop}"))
-}
-
-#[test]
-fn single_step_finds_a_race_that_no_kernel_call_separates() {
-    // mov eax, [rcx]; inc eax; mov [rcx], eax
-    let racy = || Code::default().raw(&[0x8B, 0x01, 0xFF, 0xC0, 0x89, 0x01]).ret();
-    // lock inc dword [rcx]
-    let atomic = || Code::default().raw(&[0xF0, 0xFF, 0x01]).ret();
-    for seed in seeds(0..=19) {
-        assert_eq!(count_in_image(racy(), builder(seed)), 20, "no switch point inside: seed {seed}");
-        assert_eq!(count_in_image(atomic(), builder(seed).single_step(true)), 20, "seed {seed}");
-    }
-    let found = (0..50).find(|&seed| count_in_image(racy(), builder(seed).single_step(true)) != 20);
-    let seed = found.expect("one of 50 seeds");
-    let first = count_in_image(racy(), builder(seed).single_step(true));
-    assert_eq!(count_in_image(racy(), builder(seed).single_step(true)), first);
 }

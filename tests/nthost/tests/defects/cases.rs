@@ -29,6 +29,8 @@ pub static CASES: &[Case] = cases! {
     Service {
         pool_overrun: "Special Pool" 0xD6 "1 bytes past the end of nonpaged pool block";
         pool_underrun: "Special Pool" 0xC1 "bytes around pool block";
+        pool_overrun_in_slack: "Special Pool" 0xC1 "of 20 bytes were overwritten";
+        pool_freed_from_the_middle: "Special Pool" 0xC2 "lies inside pool block";
         pool_use_after_free: "Special Pool" 0xD5 "of 32 bytes + 0x0, made by";
         pool_double_free: "Special Pool" 0xC2 "freed twice";
         pool_wrong_tag: "Pool" 0xC2 "has tag 'Defe' and is freed with 'Oops'";
@@ -57,6 +59,7 @@ pub static CASES: &[Case] = cases! {
         poll_at_dispatch: "DpcWatchdog" 0x133 "";
         lock_taken_twice: "Deadlock" 0x0F "takes a spin lock that it holds already";
         lock_order: "Deadlock" 0xC4 "the other way round";
+        lock_circle: "Deadlock" 0xC4 "the other way round";
         lock_never_taken: "SpinLockRelease" 0x10 "releases a spin lock that it does not hold";
         lock_overwritten: "SpinLockValue" 0xC4 "holds 0x5555";
         irql_lowered_under_a_lock: "SpinLockIrql" 0xC4 "lowered to 0 with a spin lock held";
@@ -102,6 +105,7 @@ pub static CASES: &[Case] = cases! {
         device_stays_attached: "PnpRemove" 0xCA "still attached";
         interface_left_on: "DeviceInterface" 0xCA "still on";
         device_not_deleted: "DeviceObjectLeak" 0xCE "leaves 1 device object";
+        pdo_dereferenced_twice: "ObReference" 0x18 "is dereferenced more often";
         registers_left_mapped: "Unload" 0xCE "device registers";
         registers_unmapped_in_part: "MapRegisters" 0xC4 "0x800 bytes";
         registers_mapped_elsewhere: "MapRegisters" 0xC4 "neither does a device answer there";

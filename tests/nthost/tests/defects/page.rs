@@ -53,7 +53,8 @@ pub fn page(caught: &[(&Case, Box<Stop>)]) -> String {
     codes.sort_unstable();
     codes.dedup();
     for code in codes {
-        let _ = writeln!(page, "| {code:#x} | {} | {} |", bugcheck::name_of(code), cell(meaning(code)));
+        let check = bugcheck::of_code(code);
+        let _ = writeln!(page, "| {code:#x} | {} | {} |", check.name, cell(check.meaning));
     }
     page.push_str("\n## No rules\n\nThe machine also stops where it cannot go on itself:\n\n| Name | When |\n|---|---|\n");
     for (name, when) in NO_RULES {
@@ -123,42 +124,4 @@ fn shorten(word: &str) -> String {
 
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
-}
-
-/// What a bug check means, in our words (Learn, "Bug check code reference").
-fn meaning(code: u32) -> &'static str {
-    match code {
-        0x09 => "the IRQL was to be raised and was higher already",
-        0x0A => "something was done at an IRQL that is too high for it",
-        0x0C => "a wait for more objects than allowed",
-        0x0F => "a spin lock was asked for by its owner",
-        0x10 => "a spin lock was released by who does not own it",
-        0x18 => "an object's count of references is wrong",
-        0x1E => "kernel code raised an exception that nobody handled",
-        0x2B => "a kernel stack is used up",
-        0x35 => "a packet has no stack location left",
-        0x44 => "a packet was completed twice",
-        0x50 => "memory was referenced that is not there",
-        0xBE => "memory was written that is read-only",
-        0xC1 => "special pool was written outside its blocks",
-        0xC2 => "pool was allocated or freed wrongly",
-        0xC4 => "Driver Verifier found a violation; the first parameter says which",
-        0xC6 => "freed pool was written",
-        0xC7 => "a timer or DPC lies where it must not",
-        0xC8 => "the IRQL is not what it should be",
-        0xC9 => "Driver Verifier's I/O verification found a violation",
-        0xCA => "the Plug and Play manager met something fatal",
-        0xCE => "a driver was unloaded with operations of its own pending",
-        0xD1 => "a driver touched pageable or invalid memory at a raised IRQL",
-        0xD5 => "a driver touched special pool that was freed",
-        0xD6 => "a driver touched memory behind the end of its special pool block",
-        0xE2 => "somebody asked for a crash",
-        0xE6 => "Driver Verifier's DMA verification found a violation; the first parameter says which",
-        0xF2 => "an interrupt line stays asserted and nobody serves it",
-        0xFC => "execution went to memory that holds no code",
-        0x10D => "the framework found a driver breaking its rules",
-        0x133 => "a DPC, or a time at DISPATCH_LEVEL, took too long",
-        0x139 => "the kernel, or a driver, found a critical structure corrupted",
-        _ => panic!("bug check {code:#x} is raised by a rule and has no meaning here"),
-    }
 }

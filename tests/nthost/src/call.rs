@@ -93,7 +93,9 @@ impl Kernel {
 
     /// Routines of an image that somebody is in the middle of, on whatever processor, in words.
     pub(crate) fn calls_under_way_in(&self, image: impl Fn(u64) -> bool) -> Vec<String> {
-        let threads = self.cpus.threads.with(|threads| threads.clone());
+        // A thread that ended itself (PsTerminateSystemThread) never left its frames, and its stack is gone.
+        let mut threads = self.cpus.threads.with(|threads| threads.clone());
+        threads.retain(|thread| !thread.has_ended());
         let active = |thread: &std::rc::Rc<Thread>| {
             self.crossings_of(thread).into_iter().find_map(|crossing| match crossing {
                 CallKind::Out { target, .. } if image(target) => {

@@ -91,8 +91,12 @@ impl Kernel {
         crossings
     }
 
-    /// Routines of an image that somebody is in the middle of, on whatever processor, in words.
+    /// Routines of an image that somebody is in the middle of, on whatever processor, in words. None in free-running mode,
+    /// where the others do not stand still.
     pub(crate) fn calls_under_way_in(&self, image: impl Fn(u64) -> bool) -> Vec<String> {
+        if self.options.free_running {
+            return Vec::new();
+        }
         // A thread that ended itself (PsTerminateSystemThread) never left its frames, and its stack is gone.
         let mut threads = self.cpus.threads.with(|threads| threads.clone());
         threads.retain(|thread| !thread.has_ended());

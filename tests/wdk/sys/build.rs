@@ -1,9 +1,9 @@
 //! Writes the Rust form of `kmdf-1.15.table`: the indices, the function pointer types, and the macro that calls by
-//! name. `wdk-macros` reads the types from a file whose path it is told, as with the real crate; here the path is relative
-//! to where cargo runs the compiler, because the macro's text is hashed into the PDB, and with it into the image.
+//! name. `wdk-macros` reads the types from a file whose absolute path it is told, as with the real crate. That path stands in
+//! a file of its own: what a call expands to comes from `src/lib.rs`, whose hash is the same wherever the sources lie.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const TABLE: &str = "kmdf-1.15.table";
 
@@ -38,21 +38,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let types_path = out.join("wdf_functions.rs");
     std::fs::write(&types_path, types)?;
     std::fs::write(
-        out.join("call_unsafe_wdf_function_binding.rs"),
+        out.join("types_path.rs"),
         format!(
-            "/// Calls a KMDF function by its name.\n///\n/// # Safety\n/// The function's own conditions.\n#[macro_export]\nmacro_rules! call_unsafe_wdf_function_binding {{\n    ($($tokens:tt)*) => {{\n        $crate::__proc_macros::call_unsafe_wdf_function_binding!(r\"{}\", $($tokens)*)\n    }};\n}}\n",
-            relative(&types_path)?.display()
+            "#[doc(hidden)]\n#[macro_export]\nmacro_rules! __with_types_path {{\n    ($($tokens:tt)*) => {{\n        $crate::__call_with_types!(r\"{}\", $($tokens)*)\n    }};\n}}\n",
+            types_path.display()
         ),
     )?;
     Ok(())
-}
-
-/// `path` as it is named from the top folder of the workspace that is being built, where cargo runs the compiler: that of
-/// the stand-ins if their own target folder is built in, else the repository. A target folder elsewhere keeps its
-/// absolute path.
-fn relative(path: &Path) -> Result<PathBuf, std::env::VarError> {
-    let here = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
-    let workspaces = [here.ancestors().nth(1), here.ancestors().nth(3)];
-    let below = workspaces.into_iter().flatten().find_map(|workspace| path.strip_prefix(workspace).ok());
-    Ok(below.unwrap_or(path).to_owned())
 }

@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::command::Failure;
 use crate::{drivers, steps, workspace};
+
+/// The whole second build, on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// As [`drivers::build`], and once more in another folder, from nothing of ours: the second build gives the same bytes.
 ///
@@ -21,7 +25,7 @@ pub fn build_twice(only: &[String]) -> Result<(), Failure> {
     only.iter().for_each(|name| {
         cargo.args(["--package", name]);
     });
-    steps::run("driver images elsewhere", &mut cargo, |_| {})?;
+    steps::run_within(PATIENCE, "driver images elsewhere", &mut cargo, |_| {})?;
 
     let (first, second) =
         (contents(&drivers::images(), only)?, contents(&elsewhere.join("target/drivers"), only)?);

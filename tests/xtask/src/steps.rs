@@ -39,7 +39,20 @@ pub fn cargo_command() -> Command {
 /// # Errors
 /// The command cannot be started, fails, or says nothing for ten minutes; the message ends with the log's last
 /// lines.
-pub fn run(name: &str, command: &mut Command, mut line: impl FnMut(&str)) -> Result<(), Failure> {
+pub fn run(name: &str, command: &mut Command, line: impl FnMut(&str)) -> Result<(), Failure> {
+    run_within(SILENCE, name, command, line)
+}
+
+/// As [`run`], for a child that may say nothing for `silence`: one that runs steps itself, and keeps their output.
+///
+/// # Errors
+/// As there.
+pub fn run_within(
+    silence: Duration,
+    name: &str,
+    command: &mut Command,
+    mut line: impl FnMut(&str),
+) -> Result<(), Failure> {
     let path = log(name)?;
     let failed = |error: io::Error| Failure::usage(format!("{name}: {error}"));
     let mut file = File::create(&path).map_err(failed)?;
@@ -63,7 +76,7 @@ pub fn run(name: &str, command: &mut Command, mut line: impl FnMut(&str)) -> Res
     });
     let progress = Progress::new(name);
     let hung = loop {
-        match lines.recv_timeout(SILENCE) {
+        match lines.recv_timeout(silence) {
             Ok(text) => {
                 writeln!(file, "{text}").map_err(failed)?;
                 progress.show(&text);
@@ -80,7 +93,7 @@ pub fn run(name: &str, command: &mut Command, mut line: impl FnMut(&str)) -> Res
     let status = child.wait().map_err(failed)?;
     if hung || !status.success() {
         let why =
-            if hung { format!("said nothing for {SILENCE:?} and was ended") } else { status.to_string() };
+            if hung { format!("said nothing for {silence:?} and was ended") } else { status.to_string() };
         let log = std::fs::read_to_string(&path).unwrap_or_default();
         return Err(Failure::verdict(format!(
             "{name}: {} {why}\n{}\n(whole output: {})",

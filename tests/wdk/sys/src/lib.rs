@@ -29,7 +29,25 @@ pub mod wdf;
 mod wdf_globals;
 
 mod macros {
-    include!(concat!(env!("OUT_DIR"), "/call_unsafe_wdf_function_binding.rs"));
+    /// Calls a KMDF function by its name.
+    ///
+    /// # Safety
+    /// The function's own conditions.
+    #[macro_export]
+    macro_rules! call_unsafe_wdf_function_binding {
+        ($($tokens:tt)*) => { $crate::__with_types_path!($($tokens)*) };
+    }
+
+    /// The end of the way: the name of the file with the types has been put in front.
+    #[doc(hidden)]
+    #[macro_export]
+    macro_rules! __call_with_types {
+        ($path:tt, $($tokens:tt)*) => {
+            $crate::__proc_macros::call_unsafe_wdf_function_binding!($path, $($tokens)*)
+        };
+    }
+
+    include!(concat!(env!("OUT_DIR"), "/types_path.rs"));
 }
 
 /// Whether `nt_status` is a success or an informational value.

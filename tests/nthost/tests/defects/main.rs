@@ -27,15 +27,13 @@ fn outcome(case: &Case) -> Result<Box<Stop>, String> {
         lived.map_err(|_| format!("{}, {twin:?}: the test itself failed, see above", case.driver))
     };
     match life(Twin::Wrong)? {
-        Ok(()) => return Err(format!("{} is not caught", case.driver)),
-        Err(stop) if (stop.rule.as_ref(), stop.code) != (case.rule, case.code) => {
-            return Err(format!(
-                "{} is caught as {} ({:#x}), not as {} ({:#x}):\n{stop}",
-                case.driver, stop.rule, stop.code, case.rule, case.code
-            ));
-        }
+        Ok(()) => Err(format!("{} is not caught", case.driver)),
+        Err(stop) if (stop.rule.as_ref(), stop.code) != (case.rule, case.code) => Err(format!(
+            "{} is caught as {} ({:#x}), not as {} ({:#x}):\n{stop}",
+            case.driver, stop.rule, stop.code, case.rule, case.code
+        )),
         Err(stop) if !stop.text.contains(case.says) => {
-            return Err(format!("{}: the stop does not say {:?}:\n{stop}", case.driver, case.says));
+            Err(format!("{}: the stop does not say {:?}:\n{stop}", case.driver, case.says))
         }
         Err(stop) => {
             if let Err(stop) = life(Twin::Clean)? {

@@ -75,7 +75,7 @@ fn check(only: Option<&str>, execute: bool, rustdoc: bool) -> Result<(), Failure
         let page = read(&path)?;
         let mut complain = |line: usize, what: String| complaints.push(format!("{name}:{line}: {what}"));
         for (line, target) in &page.links {
-            if let Some(why) = broken(&path, target, |page| anchors(page)) {
+            if let Some(why) = broken(&path, target, anchors) {
                 complain(*line, format!("[…]({target}): {why}"));
             }
         }

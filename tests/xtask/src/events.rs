@@ -26,8 +26,11 @@ pub const COMMAND: Command = Command {
 /// The generated page.
 const PAGE: &str = "docs/events.md";
 
+/// A page, the lines before and behind its generated part, and what makes it.
+type Part = (&'static str, &'static str, &'static str, fn() -> String);
+
 /// Files with lines between two marks that are generated: file, first mark, last mark, what stands between.
-const PARTS: [(&str, &str, &str, fn() -> String); 2] = [
+const PARTS: [Part; 2] = [
     ("docs/windbg/netdma.js", "// events begin\n", "// events end\n", table),
     ("docs/troubleshooting.md", "<!-- events begin -->\n", "<!-- events end -->\n", troubles),
 ];

@@ -16,7 +16,7 @@ pub const HELP: &str = include_str!("help.txt");
 pub fn split(words: Vec<OsString>) -> Result<(Setup, Vec<OsString>), String> {
     let mut words = words.into_iter().peekable();
     let (mut engines, mut cpus, mut seed, mut device, mut faults) = (2, 2, 1, ENGINE, Vec::new());
-    while let Some(name) = words.next_if(|word| is_ours(word)) {
+    while let Some(name) = words.next_if(is_ours) {
         let name = name.to_string_lossy().into_owned();
         let value = words.next().and_then(|value| value.into_string().ok());
         let value = value.ok_or_else(|| format!("{name} needs a value; see `cargo xtask ctl --help`"))?;

@@ -83,8 +83,8 @@ fn lists_that_reach_around_the_end_of_memory_or_ask_for_more_than_the_ring_are_r
         for words in [
             [8, u64::MAX - 3, 0x1000, 0, 0, 0, 0, 0],
             [8, 0x1000, u64::MAX - 3, 0, 0, 0, 0, 0],
-            [0x2000 | breaks, 0x1FFF, 0x2FFF, 0, u64::MAX & !0xFFF, 0x5000, 0, 0],
-            [0x2000 | breaks, 0x1FFF, 0x2FFF, 0, 0x5000, u64::MAX & !0xFFF, 0, 0],
+            [0x2000 | breaks, 0x1FFF, 0x2FFF, 0, !0xFFF, 0x5000, 0, 0],
+            [0x2000 | breaks, 0x1FFF, 0x2FFF, 0, 0x5000, !0xFFF, 0, 0],
             [0x2000 | breaks, 0x1FFF, 0x2FFF, 0, 0x5001, 0x6000, 0, 0],
             [u64::from(u32::MAX), 0x1000, 0x2000, 0, 0, 0, 0, 0],
             [8 | flag(OP_TYPE_CONTEXT_CHANGE), 0x1000, 0x2000, 0, 0, 0, 0, 0],

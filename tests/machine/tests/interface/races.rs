@@ -16,6 +16,9 @@ const SEEDS: u64 = 12;
 /// What a poster tries to post.
 const POSTS: u32 = 60;
 
+/// Waits for a thread.
+type Join = Box<dyn FnOnce(&Kernel)>;
+
 /// Everybody who is on the machine.
 struct Race<'a> {
     b: &'a Bench<'a>,
@@ -25,7 +28,7 @@ struct Race<'a> {
     over: Rc<Cell<bool>>,
     accepted: Rc<Cell<u32>>,
     /// What waits for each thread, the engine's first.
-    joins: Vec<Box<dyn FnOnce(&Kernel)>>,
+    joins: Vec<Join>,
 }
 
 impl Race<'_> {

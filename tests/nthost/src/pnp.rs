@@ -62,8 +62,10 @@ struct Devnode {
     requirements: Vec<Vec<Requirement>>,
     /// The arbiter has nothing for it.
     starved: bool,
-    /// Power packets under way in its stack: it is not torn down before they are done.
+    /// Power packets under way in its stack: a surprise removal does not tear it down before they are done.
     power_packets: u32,
+    /// Its stack has been told of its surprise removal.
+    told_gone: bool,
 }
 
 /// Where a device is in its life.
@@ -325,6 +327,7 @@ impl Kernel {
             requirements: Vec::new(),
             starved: false,
             power_packets: 0,
+            told_gone: false,
         };
         self.pnp.nodes.with(|nodes| {
             nodes.push(node);

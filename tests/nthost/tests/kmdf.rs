@@ -31,6 +31,8 @@ struct Plan {
     descriptor: bool,
     /// Requests are kept by the driver and made cancelable.
     keep: bool,
+    /// Callbacks take their time.
+    slow: bool,
 }
 
 thread_local! {
@@ -68,6 +70,9 @@ fn wdf(name: &str, arguments: &[u64]) -> u64 {
 
 fn outcome(name: &'static str) -> u64 {
     log(name);
+    if plan().slow {
+        (0..10).for_each(|_| k().switch_point());
+    }
     if plan().fails == name { FAILURE } else { SUCCESS }
 }
 
@@ -637,6 +642,37 @@ fn a_device_removed_while_it_sleeps_is_not_powered_down_again() {
         taken_log(),
         ["SurpriseRemoval", "ReleaseHardware", "device cleanup", "device destroy", "Unload"]
     );
+}
+
+#[test]
+fn a_surprise_removal_may_come_while_another_thread_takes_the_device_out_of_d0_which_happens_once() {
+    let mut during = 0;
+    for later in 0..60 {
+        let (mut machine, id) =
+            machine(TestFunction::new(1), Plan { interrupts: 1, slow: true, ..Plan::default() });
+        taken_log();
+        machine
+            .run(|k| {
+                let asleep = move |k: &Kernel| drop(k.sleep(nthost::pnp::Sleep::Standby));
+                let power = k.spawn("power manager", 0, Box::new(asleep));
+                (0..later).for_each(|_| k.switch_point());
+                k.surprise_remove(id).expect("a device");
+                k.join(power);
+                k.wake_up();
+            })
+            .unwrap_or_else(|stop| panic!("{stop}"));
+        let log = taken_log();
+        let places = |name: &str| -> Vec<usize> {
+            log.iter().enumerate().filter(|(_, entry)| *entry == name).map(|(place, _)| place).collect()
+        };
+        for name in ["SurpriseRemoval", "D0ExitPreInterruptsDisabled", "D0Exit", "ReleaseHardware"] {
+            assert_eq!(places(name).len(), 1, "{name}, {later} switch points later: {log:?}");
+        }
+        let [surprise, begun, ended] =
+            ["SurpriseRemoval", "D0ExitPreInterruptsDisabled", "D0Exit"].map(|name| places(name)[0]);
+        during += u32::from(begun < surprise && surprise < ended);
+    }
+    assert!(during > 0, "one of 60 comes in between");
 }
 
 #[test]

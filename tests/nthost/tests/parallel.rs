@@ -34,10 +34,10 @@ fn run_twice(code: Code, times: u32) -> (u32, Vec<u64>) {
 
 #[test]
 fn driver_code_of_two_processors_runs_at_the_same_time() {
-    // Each adds one and spins, without a call, until both have: lock inc [rcx]; mov edx, 2^30; xor eax, eax;
+    // Each adds one and spins, without a call, until both have: lock inc [rcx]; mov edx, 2^27; xor eax, eax;
     // loop: cmp [rcx], 2; jae met; pause; dec edx; jnz loop; ret; met: inc eax; ret
     let meet = Code::default().raw(&[
-        0xF0, 0xFF, 0x01, 0xBA, 0, 0, 0, 0x40, 0x31, 0xC0, 0x83, 0x39, 0x02, 0x73, 0x07, 0xF3, 0x90, 0xFF,
+        0xF0, 0xFF, 0x01, 0xBA, 0, 0, 0, 0x08, 0x31, 0xC0, 0x83, 0x39, 0x02, 0x73, 0x07, 0xF3, 0x90, 0xFF,
         0xCA, 0x75, 0xF5, 0xC3, 0xFF, 0xC0, 0xC3,
     ]);
     let (counter, met) = run_twice(meet, 1);

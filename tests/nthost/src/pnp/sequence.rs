@@ -410,7 +410,17 @@ impl Kernel {
             let top = self.top_of_stack(node.pdo);
             self.send_irp(top, major::PNP, pnp::SURPRISE_REMOVAL, [0; 4]);
         }
-        if self.open_files_of(node.pdo) == 0 {
+        self.change_node(id, |node| node.told_gone = true);
+        self.finish_surprise_if_unused(id);
+    }
+
+    /// Removes the stack of a device that is gone once it has been told so, no file is open, and no power packet is under
+    /// way, which holds the stack's remove locks (Learn, "Using Remove Locks"). Whoever was the last calls this.
+    pub(super) fn finish_surprise_if_unused(&self, id: DevnodeId) {
+        let unused = |node: &super::Devnode| {
+            node.told_gone && node.power_packets == 0 && self.open_files_of(node.pdo) == 0
+        };
+        if self.node(id).is_some_and(|node| unused(&node)) {
             self.finish_surprise(id);
         }
     }
@@ -427,9 +437,8 @@ impl Kernel {
     pub(crate) fn files_closed(&self, pdo: u64) {
         if let Some((id, node)) = self.node_of(pdo)
             && node.state == State::SurpriseRemoved
-            && self.open_files_of(pdo) == 0
         {
-            self.finish_surprise(id);
+            self.finish_surprise_if_unused(id);
         }
     }
 
@@ -438,10 +447,6 @@ impl Kernel {
         let Some(node) = self.node(id) else { return };
         if matches!(node.state, State::Enumerated | State::Removed | State::Gone) {
             return;
-        }
-        // Power packets hold the stack's remove locks (Learn, "Using Remove Locks").
-        while self.node(id).is_some_and(|node| node.power_packets > 0) {
-            self.wait_for(&[], false, Some(-10));
         }
         let top = self.top_of_stack(node.pdo);
         self.send_irp(top, major::PNP, pnp::REMOVE_DEVICE, [0; 4]);
@@ -467,6 +472,7 @@ impl Kernel {
         self.change_node(id, |node| {
             node.assignment = None;
             node.state = State::Removed;
+            node.told_gone = false;
         });
         self.unload_if_unused(&node.service);
     }

@@ -76,6 +76,7 @@ impl Kernel {
         let top = self.top_of_stack(node.pdo);
         let (result, _) = self.send_irp(top, major::POWER, minor, [0, SYSTEM, state, 0]);
         self.change_node(id, |node| node.power_packets -= 1);
+        self.finish_surprise_if_unused(id);
         result
     }
 }

@@ -7,27 +7,30 @@
 //!
 //! Nothing of it trusts the engine: an address it reports moves the ring only if it names a descriptor in flight.
 
-use core::sync::atomic::{Ordering, fence};
+mod cache;
+mod control;
+mod list;
 
 use netdma_abi::client::Statistics;
 use netdma_abi::completion::{self, TransferStatus};
 use netdma_abi::descriptor::{
-    DCA_CONTEXT_CHANGE, DESTINATION_DCA_ENABLE, DESTINATION_PAGE_BREAK, INTERRUPT_ON_COMPLETION,
-    NULL_TRANSFER, OP_TYPE_CONTEXT_CHANGE, SOURCE_PAGE_BREAK, STATUS_UPDATE_ON_COMPLETION,
+    DESTINATION_DCA_ENABLE, INTERRUPT_ON_COMPLETION, NULL_TRANSFER, STATUS_UPDATE_ON_COMPLETION,
 };
 use netdma_abi::status::{
     STATUS_DEVICE_NOT_READY, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_DEVICE_STATE,
-    STATUS_INVALID_PARAMETER, STATUS_IO_DEVICE_ERROR, STATUS_REQUEST_ABORTED, STATUS_SUCCESS,
-    STATUS_UNSUCCESSFUL,
+    STATUS_INVALID_PARAMETER, STATUS_IO_DEVICE_ERROR, STATUS_SUCCESS, STATUS_UNSUCCESSFUL,
 };
-use netdma_abi::{Descriptor, NtStatus, PAGE_SIZE, PhysicalAddress, Version, nt_success};
+use netdma_abi::{NtStatus, PhysicalAddress, Version, nt_success};
 
-use crate::delivery::Completed;
-use crate::memory::{Operation, RingMemory};
+use crate::delivery::Tally;
+use crate::memory::{Operation, Request, RingMemory};
 use crate::provider::{ChannelContext, EntryPoints};
 use crate::registration::Dialect;
 use crate::ring::{BadMemory, Named, Ring};
-use crate::transfer::{Begun, Capabilities, Run, Runs, Transfer, TransferError, is_reachable};
+use crate::sync::{Ordering, fence};
+use crate::transfer::{Begun, Capabilities, Runs, Transfer, TransferError};
+
+pub use control::{Control, ControlOutcome};
 
 /// The states of spec 1.6, and the one of a control operation that its provider could not finish in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,28 +93,13 @@ pub struct Observed {
     pub foreign: Option<u64>,
 }
 
-/// A control operation in progress, which is alone on the channel but holds no lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Control {
-    /// `SuspendDma`.
-    Suspend,
-    /// `ResumeDma`.
-    Resume,
-    /// `AbortDma`; with how requests shall end.
-    Abort(NtStatus),
-    /// `ResetChannel`; likewise.
-    Reset(NtStatus),
-}
-
-/// How a control operation ended at the provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ControlOutcome {
-    /// Done. After a suspend with the last processed descriptor, if told.
-    Done(Option<PhysicalAddress>),
-    /// The provider refused or did not get done in time.
-    Failed(NtStatus),
-    /// The provider has no such entry point.
-    Absent,
+/// Positions from `begin` up to `end` may be taken by requests of one descriptor without a look at anything else: there is
+/// room, the channel accepts, and none of them makes a batch full. Whatever may change that shuts the window first; a shut one
+/// ends at zero.
+#[derive(Debug, Default, Clone, Copy)]
+struct Window {
+    begin: u64,
+    end: u64,
 }
 
 /// A channel over its ring. Every method is called with the channel's lock held.
@@ -133,10 +121,17 @@ pub struct Channel<M> {
     /// The channel is on its way back to its provider: nothing begins on it any more.
     retired: bool,
     limit: u32,
+    /// Requests that wait to be posted, but for those of the window.
     waiting_requests: u32,
-    /// Requests of the interface itself.
-    silent_requests: u64,
+    window: Window,
+    /// So many bytes fit into one descriptor and are within the engine's reach wherever they begin up to `plain_begin`.
+    plain_size: u32,
+    plain_begin: u64,
     delivering: bool,
+    /// Below 2.0: the position whose link ends the engine's list. All others link to the next one.
+    tail: u64,
+    /// The completion word as it was last seen, or armed.
+    seen: u64,
     statistics: Statistics,
 }
 
@@ -146,6 +141,8 @@ impl<M: RingMemory> Channel<M> {
     /// # Errors
     /// As [`Ring::new`].
     pub fn new(memory: M, setup: Setup) -> Result<Self, BadMemory> {
+        let Capabilities { maximum_address, maximum_transfer_size, .. } = setup.capabilities;
+        let plain_begin = maximum_address.checked_sub(u64::from(maximum_transfer_size).saturating_sub(1));
         Ok(Self {
             ring: Ring::new(memory)?,
             setup,
@@ -159,8 +156,12 @@ impl<M: RingMemory> Channel<M> {
             retired: false,
             limit: netdma_abi::client::DEFAULT_MAX_PENDING_DESCRIPTORS,
             waiting_requests: 0,
-            silent_requests: 0,
+            window: Window::default(),
+            plain_size: if plain_begin.is_some() { maximum_transfer_size } else { 0 },
+            plain_begin: plain_begin.unwrap_or(0),
             delivering: false,
+            tail: 0,
+            seen: 0,
             statistics: Statistics { channels: 1, ..Statistics::default() },
         })
     }
@@ -186,8 +187,12 @@ impl<M: RingMemory> Channel<M> {
     /// The counters so far.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        let submitted = self.ring.requests_accepted().wrapping_sub(self.silent_requests);
-        Statistics { submitted, ..self.statistics }
+        let Statistics { submitted, starts, appends, .. } = self.statistics;
+        Statistics {
+            submitted: submitted.wrapping_add(self.taken_from_window()),
+            batches: starts.wrapping_add(appends),
+            ..self.statistics
+        }
     }
 
     /// Somebody polls.
@@ -213,12 +218,13 @@ impl<M: RingMemory> Channel<M> {
 
     /// Refuses further requests for good: what is accepted ends, then the provider gets the channel back.
     pub fn retire(&mut self) {
-        self.open = false;
+        self.close();
         self.retired = true;
     }
 
     /// Refuses further requests. Those accepted go on.
     pub fn close(&mut self) {
+        self.shut_window();
         self.open = false;
     }
 
@@ -231,10 +237,7 @@ impl<M: RingMemory> Channel<M> {
     /// Nothing accepted is unfinished or untold, and nobody is at work on the channel.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.ring.done() == self.ring.built()
-            && self.ring.requests_waiting() == 0
-            && !self.delivering
-            && self.control.is_none()
+        self.ring.is_empty() && !self.delivering && self.control.is_none()
     }
 
     /// Requests posted together.
@@ -251,6 +254,7 @@ impl<M: RingMemory> Channel<M> {
         if limit == 0 {
             return Err(STATUS_INVALID_PARAMETER);
         }
+        self.shut_window();
         self.limit = limit;
         if self.waiting_requests >= limit {
             self.post(provider);
@@ -271,7 +275,7 @@ impl<M: RingMemory> Channel<M> {
 
     /// Copies `length` bytes. The answer is the request's cookie.
     ///
-    /// Most copies are one descriptor between two contiguous pieces; that case is straight code.
+    /// Most copies are one descriptor between two contiguous pieces, and do not fill a batch; that case is straight code.
     ///
     /// # Errors
     /// DEVICE_NOT_READY while the channel is closed, INVALID_DEVICE_STATE while it is stopping, INVALID_PARAMETER for pieces that
@@ -290,29 +294,91 @@ impl<M: RingMemory> Channel<M> {
             return Err(STATUS_INVALID_PARAMETER);
         };
         let wanted = u64::from(length);
-        let capabilities = &self.setup.capabilities;
-        let last = capabilities.maximum_address.checked_sub(wanted.wrapping_sub(1));
         let simple = to.length >= wanted
             && from.length >= wanted
-            && length.wrapping_sub(1) < capabilities.maximum_transfer_size
-            && last.is_some_and(|last| to.address <= last && from.address <= last);
-        if simple && self.open && self.state != ChannelState::Stopping && self.ring.has_room() {
-            let position = self.ring.built();
-            let end = position.wrapping_add(1);
-            self.ring.slot(position).ok_or(STATUS_UNSUCCESSFUL)?.write_plain(
+            && length.wrapping_sub(1) < self.plain_size
+            && to.address <= self.plain_begin
+            && from.address <= self.plain_begin;
+        if !simple {
+            return self.copy_pieces(
+                provider,
+                Begun(to, destination),
+                Begun(from, source),
                 length,
                 flags,
-                from.address,
-                to.address,
+                context,
             );
-            if self.dialect == Dialect::NullTerminated {
-                self.link_to_next(position);
-            }
-            self.ring.accept(end, context, length, false).ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
-            self.accepted(provider);
-            return Ok(end);
         }
-        self.copy_pieces(provider, Begun(to, destination), Begun(from, source), length, flags, context)
+        let position = self.ring.built();
+        if position >= self.window.end {
+            return self.copy_plain(provider, to.address, from.address, length, flags, context);
+        }
+        match self.ring.accept_plain(length, flags, from.address, to.address, context) {
+            Some(cookie) => Ok(cookie),
+            None => Err(STATUS_UNSUCCESSFUL),
+        }
+    }
+
+    /// A copy of one descriptor between two contiguous pieces, outside the window.
+    #[inline(never)]
+    fn copy_plain(
+        &mut self,
+        provider: &impl EntryPoints,
+        to: u64,
+        from: u64,
+        length: u32,
+        flags: u32,
+        context: usize,
+    ) -> Result<u64, NtStatus> {
+        self.check_accepts()?;
+        if !self.ring.has_room() {
+            return self.refuse_full(provider);
+        }
+        self.shut_window();
+        let cookie = self.ring.accept_plain(length, flags, from, to, context).ok_or(STATUS_UNSUCCESSFUL)?;
+        self.accepted(provider);
+        Ok(cookie)
+    }
+
+    /// Whether the channel takes requests at all.
+    #[inline]
+    fn check_accepts(&self) -> Result<(), NtStatus> {
+        if !self.open {
+            return Err(STATUS_DEVICE_NOT_READY);
+        }
+        if self.state == ChannelState::Stopping {
+            return Err(STATUS_INVALID_DEVICE_STATE);
+        }
+        Ok(())
+    }
+
+    /// Requests taken from the window since it was opened.
+    #[inline]
+    fn taken_from_window(&self) -> u64 {
+        if self.window.end == 0 { 0 } else { self.ring.built().wrapping_sub(self.window.begin) }
+    }
+
+    /// What the window gave is counted, and the next request looks at everything again.
+    #[inline]
+    fn shut_window(&mut self) {
+        if self.window.end == 0 {
+            return;
+        }
+        let taken = self.taken_from_window();
+        self.window = Window::default();
+        self.waiting_requests = self.waiting_requests.wrapping_add(taken as u32);
+        self.statistics.submitted = self.statistics.submitted.wrapping_add(taken);
+    }
+
+    /// As many requests as fit below the limit and into the ring, for a channel that was just seen to accept.
+    #[inline]
+    fn open_window(&mut self) {
+        let below = self.limit.wrapping_sub(1).saturating_sub(self.waiting_requests);
+        if below == 0 {
+            return;
+        }
+        let (begin, room) = (self.ring.built(), self.ring.room());
+        self.window = Window { begin, end: begin.wrapping_add(room.min(below.into())) };
     }
 
     /// Any other copy: several pieces, several descriptors, or an error.
@@ -337,9 +403,13 @@ impl<M: RingMemory> Channel<M> {
     /// One more request waits; enough of them are posted.
     #[inline]
     fn accepted(&mut self, provider: &impl EntryPoints) {
+        self.statistics.submitted = self.statistics.submitted.wrapping_add(1);
         self.waiting_requests = self.waiting_requests.wrapping_add(1);
         if self.waiting_requests >= self.limit {
             self.post(provider);
+        }
+        if self.state != ChannelState::Stopping {
+            self.open_window();
         }
     }
 
@@ -354,42 +424,6 @@ impl<M: RingMemory> Channel<M> {
         self.submit(provider, flags, context, 0, |own| Ok(once.take().map(|()| null_operation(own))))
     }
 
-    /// Copies client-built descriptors into the ring as one request (R12). `descriptor(n)` gives the nth of `count`.
-    ///
-    /// # Errors
-    /// As [`null`](Self::null), and INVALID_PARAMETER for an empty list or a descriptor that asks for what a client may not ask.
-    pub fn list(
-        &mut self,
-        provider: &impl EntryPoints,
-        count: u32,
-        context: usize,
-        descriptor: impl Fn(u32) -> Option<Descriptor>,
-    ) -> Result<u64, NtStatus> {
-        if count == 0 || u64::from(count) > self.ring.size() {
-            return Err(STATUS_INVALID_PARAMETER);
-        }
-        let capabilities = self.setup.capabilities;
-        let hints = self.hinted(DESTINATION_DCA_ENABLE);
-        let mut bytes = 0u32;
-        for number in 0..count {
-            let given = descriptor(number).ok_or(STATUS_INVALID_PARAMETER)?;
-            let operation = list_operation(&given, &capabilities, 0).ok_or(STATUS_INVALID_PARAMETER)?;
-            let payload = if operation.flags & NULL_TRANSFER == 0 { operation.size } else { 0 };
-            bytes = bytes.checked_add(payload).ok_or(STATUS_INVALID_PARAMETER)?;
-        }
-        let mut number = 0;
-        self.submit(provider, 0, context, bytes, |own| {
-            if number == count {
-                return Ok(None);
-            }
-            let given = descriptor(number).ok_or(STATUS_INVALID_PARAMETER)?;
-            number = number.wrapping_add(1);
-            let mut operation = list_operation(&given, &capabilities, own).ok_or(STATUS_INVALID_PARAMETER)?;
-            operation.flags &= !DESTINATION_DCA_ENABLE | hints;
-            Ok(Some(operation))
-        })
-    }
-
     /// Builds the operations that `next` gives (it is told its slot's own address) and accepts them as one request. Until
     /// the last line nothing has happened: slots behind the ring's end belong to nobody.
     #[inline]
@@ -401,12 +435,8 @@ impl<M: RingMemory> Channel<M> {
         bytes: u32,
         mut next: impl FnMut(u64) -> Result<Option<Operation>, NtStatus>,
     ) -> Result<u64, NtStatus> {
-        if !self.open {
-            return Err(STATUS_DEVICE_NOT_READY);
-        }
-        if self.state == ChannelState::Stopping {
-            return Err(STATUS_INVALID_DEVICE_STATE);
-        }
+        self.check_accepts()?;
+        self.shut_window();
         let begin = self.ring.built();
         let limit = begin.wrapping_add(self.ring.room());
         let mut end = begin;
@@ -418,20 +448,16 @@ impl<M: RingMemory> Channel<M> {
             }
             operation.flags |= flags;
             self.ring.write(end, &operation).ok_or(STATUS_UNSUCCESSFUL)?;
-            if self.dialect == Dialect::NullTerminated {
-                self.link_to_next(end);
-            }
             end = end.wrapping_add(1);
         }
         if end == begin {
             // A copy of no bytes.
             return Err(STATUS_INVALID_PARAMETER);
         }
-        let Some(cookie) = self.ring.accept(end, context, bytes, false) else {
-            return self.refuse_full(provider);
-        };
+        let request = Request { context, bytes, status: STATUS_SUCCESS };
+        self.ring.accept(end, request).ok_or(STATUS_UNSUCCESSFUL)?;
         self.accepted(provider);
-        Ok(cookie)
+        Ok(end)
     }
 
     /// No room: post what waits, so that room will come even if the client's limit is larger than the ring.
@@ -446,15 +472,19 @@ impl<M: RingMemory> Channel<M> {
     ///
     /// Does nothing while the channel is suspended, stopping or under control, nor while a failed append waits for the
     /// engine to become quiet; whatever ends that state posts.
+    #[inline]
     pub fn post(&mut self, provider: &impl EntryPoints) {
-        if self.ring.pending() == 0 || self.control.is_some() {
+        let held = self.control.is_some()
+            || matches!(self.state, ChannelState::Suspended | ChannelState::Stopping)
+            || self.restart && self.ring.outstanding() != 0;
+        if held || self.ring.pending() == 0 {
             return;
         }
-        if matches!(self.state, ChannelState::Suspended | ChannelState::Stopping) {
-            return;
-        }
-        if self.restart && self.ring.outstanding() != 0 {
-            return;
+        self.shut_window();
+        let starting = self.state.needs_start() || self.restart;
+        if starting {
+            // The old list ended long ago, and its tail may be part of the new one.
+            self.link_tail();
         }
         let last = self.ring.built().wrapping_sub(1);
         let Some(tail) = self.ring.slot(last) else { return };
@@ -463,49 +493,65 @@ impl<M: RingMemory> Channel<M> {
         if self.dialect == Dialect::NullTerminated {
             tail.link(0);
         }
-        self.hand_over(provider);
+        if nt_success(self.call_provider(provider, starting)) {
+            self.posted(starting);
+        } else {
+            self.try_again(provider, starting);
+        }
     }
 
-    /// The provider call, and what Q10 says about failures: append, then start, then reset and start, then give up.
-    fn hand_over(&mut self, provider: &impl EntryPoints) {
-        for attempt in 0..3u32 {
-            let starting = self.state.needs_start() || self.restart;
-            let status = self.call_provider(provider, starting);
-            if nt_success(status) {
-                return self.posted(starting);
+    /// What Q10 says about failures: append, then start, then reset and start, then give up.
+    #[cold]
+    fn try_again(&mut self, provider: &impl EntryPoints, started: bool) {
+        self.count_provider_failure();
+        if !started {
+            self.unlink_tail();
+            self.restart = true;
+            if self.ring.outstanding() != 0 {
+                // More may be built behind these before the start.
+                self.relink_pending();
+                return;
             }
-            self.statistics.provider_failures = self.statistics.provider_failures.wrapping_add(1);
-            if !starting {
-                self.unlink_tail();
-                self.restart = true;
-                if self.ring.outstanding() != 0 {
-                    // More may be built behind these before the start.
-                    self.relink_pending();
-                    return;
-                }
-            }
-            if attempt == 1 {
-                if !provider.reset(self.setup.context).is_some_and(nt_success) {
-                    break;
-                }
-                self.withdraw_hints();
+            self.link_tail();
+        }
+        if self.start_again(provider) {
+            return;
+        }
+        if provider.reset(self.setup.context).is_some_and(nt_success) {
+            self.withdraw_hints();
+            if self.start_again(provider) {
+                return;
             }
         }
+        self.relink_pending();
         self.end_everything(true, STATUS_IO_DEVICE_ERROR, ChannelState::Halted);
     }
 
+    fn start_again(&mut self, provider: &impl EntryPoints) -> bool {
+        let done = nt_success(self.call_provider(provider, true));
+        if done {
+            self.posted(true);
+        } else {
+            self.count_provider_failure();
+        }
+        done
+    }
+
+    fn count_provider_failure(&mut self) {
+        self.statistics.provider_failures = self.statistics.provider_failures.wrapping_add(1);
+    }
+
+    #[inline]
     fn call_provider(&mut self, provider: &impl EntryPoints, starting: bool) -> NtStatus {
         let first = self.ring.posted();
-        let (Some(slot), Some(address)) = (self.ring.slot(first), self.ring.address(first)) else {
-            return STATUS_UNSUCCESSFUL;
-        };
+        let Some((slot, address)) = self.ring.locate(first) else { return STATUS_UNSUCCESSFUL };
         let (descriptor, address) = (slot.as_descriptor(), PhysicalAddress(address));
         // At most the ring's size, which is at most 65,536.
         let count = self.ring.pending() as u32;
         if starting {
             self.arm();
-        } else if self.dialect == Dialect::NullTerminated {
-            self.link_to_next(first.wrapping_sub(1));
+        } else {
+            self.link_tail();
         }
         // Descriptors and links are in memory before the provider tells the engine of them.
         fence(Ordering::Release);
@@ -517,13 +563,14 @@ impl<M: RingMemory> Channel<M> {
     }
 
     /// Before a start: the word names nothing (Q11, R161).
-    fn arm(&self) {
+    fn arm(&mut self) {
+        self.seen = completion::ARMED;
         self.ring.memory().completion_word().store(completion::ARMED, Ordering::Relaxed);
     }
 
+    #[inline]
     fn posted(&mut self, started: bool) {
         let statistics = &mut self.statistics;
-        statistics.batches = statistics.batches.wrapping_add(1);
         statistics.descriptors = statistics.descriptors.wrapping_add(self.ring.pending());
         if started {
             statistics.starts = statistics.starts.wrapping_add(1);
@@ -537,10 +584,25 @@ impl<M: RingMemory> Channel<M> {
             }
         }
         self.ring.mark_posted();
+        self.tail = self.ring.posted().wrapping_sub(1);
         self.waiting_requests = 0;
     }
 
-    /// Writes the link of a position to the next one (below 2.0).
+    /// Below 2.0: the tail of the engine's list goes on at the next descriptor.
+    #[inline]
+    fn link_tail(&self) {
+        if self.dialect == Dialect::NullTerminated {
+            self.link_to_next(self.tail);
+        }
+    }
+
+    /// Below 2.0: what was marked as the end of a list that the provider did not take is not the end any more.
+    fn relink_pending(&self) {
+        if self.dialect == Dialect::NullTerminated {
+            self.link_to_next(self.ring.built().wrapping_sub(1));
+        }
+    }
+
     fn link_to_next(&self, position: u64) {
         if let (Some(slot), Some(next)) =
             (self.ring.slot(position), self.ring.address(position.wrapping_add(1)))
@@ -549,17 +611,10 @@ impl<M: RingMemory> Channel<M> {
         }
     }
 
-    /// What was marked as the end of a list is not the end any more (below 2.0).
-    fn relink_pending(&self) {
-        if self.dialect == Dialect::NullTerminated {
-            self.link_to_next(self.ring.built().wrapping_sub(1));
-        }
-    }
-
-    /// After a failed append the old tail ends its list again (below 2.0, spec 3.11).
+    /// Below 2.0: after a failed append the old tail ends its list again (spec 3.11).
     fn unlink_tail(&self) {
         if self.dialect == Dialect::NullTerminated
-            && let Some(tail) = self.ring.slot(self.ring.posted().wrapping_sub(1))
+            && let Some(tail) = self.ring.slot(self.tail)
         {
             tail.link(0);
         }
@@ -569,32 +624,39 @@ impl<M: RingMemory> Channel<M> {
     /// be ours: it may have been read long ago, on a virtual machine by more than a lap of the ring, and then the same address
     /// is a descriptor in flight again. The last descriptor of each post writes the word before it interrupts, so nothing is
     /// lost. Bounded by the ring.
+    #[inline]
     pub fn observe(&mut self, reported: u64) -> Observed {
-        let mut seen = Observed::default();
         // Acquire: the data of finished descriptors is read after the word that says so (R154).
         let word = self.ring.memory().completion_word().load(Ordering::Acquire);
-        let status = TransferStatus::of(word);
-        match status {
-            Some(TransferStatus::Armed) => {}
-            Some(TransferStatus::Halted) if completion::address(word) == 0 => {}
-            Some(_) if word <= completion::ADDRESS_FREE_BITS => {}
-            Some(_) => {
-                let before = self.ring.done();
-                if self.ring.read_word(completion::address(word)) == Named::Foreign {
-                    seen.foreign = Some(word);
-                }
-                seen.finished = self.ring.done().wrapping_sub(before);
-            }
-            None => seen.foreign = Some(word),
-        }
-        if seen.foreign.is_some() {
-            self.distrust();
-        }
-        if reported != 0 && self.ring.name(completion::address(reported)) == Named::Foreign {
+        let told = completion::address(reported);
+        let mut seen = if word == self.seen { Observed::default() } else { self.read(word) };
+        if told != 0 && told != completion::address(word) && self.ring.name(told) == Named::Foreign {
             seen.foreign = Some(reported);
         }
         if seen.foreign.is_some() {
             self.statistics.foreign_addresses = self.statistics.foreign_addresses.wrapping_add(1);
+        }
+        seen
+    }
+
+    /// A word that was not seen before. One that was says nothing: while it stands, the engine has done nothing more, and a
+    /// start sets it anew (see the module [`ring`](crate::ring) for why it cannot name a later lap).
+    fn read(&mut self, word: u64) -> Observed {
+        let mut seen = Observed::default();
+        let status = TransferStatus::of(word);
+        if status.is_none() {
+            seen.foreign = Some(word);
+        } else if word > completion::ADDRESS_FREE_BITS && status != Some(TransferStatus::Armed) {
+            let before = self.ring.done();
+            if self.ring.read_word(completion::address(word)) == Named::Foreign {
+                seen.foreign = Some(word);
+            }
+            seen.finished = self.ring.done().wrapping_sub(before);
+        }
+        if seen.foreign.is_some() {
+            self.distrust();
+        } else {
+            self.seen = word;
         }
         if status == Some(TransferStatus::Halted) {
             self.found_halted(&mut seen);
@@ -608,6 +670,7 @@ impl<M: RingMemory> Channel<M> {
     /// word has ended what is in flight.
     fn distrust(&mut self) {
         if self.state.is_running() {
+            self.shut_window();
             self.state = ChannelState::Stopping;
             self.ending = Some(STATUS_IO_DEVICE_ERROR);
         }
@@ -632,6 +695,7 @@ impl<M: RingMemory> Channel<M> {
     }
 
     fn end_everything(&mut self, pending: bool, status: NtStatus, state: ChannelState) {
+        self.shut_window();
         self.ring.fail(pending, status);
         // What told the engine its context may be among what has ended.
         self.context_due = self.setup.cache.is_some();
@@ -643,12 +707,13 @@ impl<M: RingMemory> Channel<M> {
     }
 
     /// Posts what a state that has just ended kept back.
+    #[inline]
     pub fn go_on(&mut self, provider: &impl EntryPoints) {
         if self.context_due {
             self.send_context(provider);
         }
-        let kept_back = self.restart || self.waiting_requests >= self.limit;
-        if kept_back && self.ring.pending() != 0 {
+        // What the window gave does not make a batch full.
+        if self.restart || self.waiting_requests >= self.limit {
             self.post(provider);
         }
     }
@@ -664,211 +729,14 @@ impl<M: RingMemory> Channel<M> {
         self.ring.memory_mut().give_room(room);
     }
 
-    /// Takes ended requests that a client must hear of; answers how many.
     #[inline]
-    pub(crate) fn take_ended(&mut self, room: &mut [Completed]) -> usize {
-        let (count, bytes) = self.ring.take_ended(room);
-        let statistics = &mut self.statistics;
-        statistics.completed = statistics.completed.wrapping_add(count as u64);
-        statistics.bytes = statistics.bytes.wrapping_add(bytes);
-        let taken = room.get(..count).unwrap_or_default();
-        if taken.iter().fold(0, |any, completed| any | completed.status) != STATUS_SUCCESS {
-            self.count_failures(taken);
-        }
-        count
+    pub(crate) fn take_done(&mut self, room: &mut [Request]) -> (u64, usize) {
+        self.ring.take_done(room)
     }
 
-    #[cold]
-    fn count_failures(&mut self, taken: &[Completed]) {
-        let statistics = &mut self.statistics;
-        for completed in taken {
-            let counter = match completed.status {
-                STATUS_SUCCESS => continue,
-                STATUS_REQUEST_ABORTED => &mut statistics.aborted,
-                _ => &mut statistics.failed,
-            };
-            *counter = counter.wrapping_add(1);
-            statistics.completed = statistics.completed.wrapping_sub(1);
-        }
-    }
-
-    /// Claims the channel for a control operation, which the caller then makes without the lock (D18 of the
-    /// architecture) and ends by [`end_control`](Self::end_control). Until then nothing is posted.
-    ///
-    /// # Errors
-    /// INVALID_DEVICE_STATE when another control operation runs, or the state does not allow this one.
-    pub fn begin_control(&mut self, control: Control) -> Result<(), NtStatus> {
-        let fits = match control {
-            Control::Suspend => self.state.is_running(),
-            Control::Resume => self.state == ChannelState::Suspended,
-            Control::Abort(_) | Control::Reset(_) => true,
-        };
-        if self.control.is_some() || !fits {
-            return Err(STATUS_INVALID_DEVICE_STATE);
-        }
-        self.control = Some(control);
-        if let Control::Abort(status) | Control::Reset(status) = control {
-            self.ending = Some(status);
-        }
-        Ok(())
-    }
-
-    /// Ends a control operation and answers its status.
-    pub fn end_control(&mut self, provider: &impl EntryPoints, outcome: ControlOutcome) -> NtStatus {
-        let Some(control) = self.control.take() else { return STATUS_INVALID_DEVICE_STATE };
-        let status = match (control, outcome) {
-            (Control::Suspend, ControlOutcome::Done(last)) => {
-                self.observe(last.map_or(0, |last| last.0));
-                if self.state.is_running() {
-                    self.state = ChannelState::Suspended;
-                    self.context_due = self.setup.cache.is_some();
-                }
-                STATUS_SUCCESS
-            }
-            (Control::Resume, ControlOutcome::Done(_)) => {
-                self.state =
-                    if self.ring.outstanding() == 0 { ChannelState::Idle } else { ChannelState::Active };
-                STATUS_SUCCESS
-            }
-            (Control::Abort(ending), ControlOutcome::Done(_)) => {
-                self.observe(0);
-                self.end_everything(true, ending, ChannelState::Halted);
-                STATUS_SUCCESS
-            }
-            (Control::Reset(ending), ControlOutcome::Done(_)) => {
-                self.observe(0);
-                self.end_everything(true, ending, ChannelState::Initial);
-                STATUS_SUCCESS
-            }
-            (Control::Abort(_) | Control::Reset(_), ControlOutcome::Failed(status)) => {
-                self.statistics.provider_failures = self.statistics.provider_failures.wrapping_add(1);
-                // The provider may still be at it. A Halted word ends this state, and nothing else but a stop does.
-                if !self.state.needs_start() {
-                    self.state = ChannelState::Stopping;
-                }
-                status
-            }
-            (_, ControlOutcome::Failed(status)) => {
-                self.statistics.provider_failures = self.statistics.provider_failures.wrapping_add(1);
-                status
-            }
-            (_, ControlOutcome::Absent) => {
-                self.ending = None;
-                netdma_abi::status::STATUS_NOT_SUPPORTED
-            }
-        };
-        self.go_on(provider);
-        status
-    }
-
-    /// The engine is dead and its provider has promised to touch nothing more: everything accepted ends with `status`.
-    pub fn give_up(&mut self, status: NtStatus) {
-        self.end_everything(true, status, ChannelState::Halted);
-    }
-
-    /// The device leaves D0 with the channel quiet.
-    pub fn lose_context(&mut self) {
-        self.state = ChannelState::ContextLost;
-        self.restart = false;
-        self.context_due = self.setup.cache.is_some();
-    }
-
-    /// Starts the channel with one NULL descriptor that no client hears of: after D0 (R221), or because a 1.0 provider
-    /// asked (R282). A due change of context goes in the same list (R223).
-    pub fn rearm(&mut self, provider: &impl EntryPoints) {
-        if !self.retired && self.build_silent(null_operation) {
-            self.build_context();
-            self.post(provider);
-        }
-    }
-
-    /// Tells the engine whose cache to hint at, as soon as something can be posted (R184, R241, R280). Until then copies
-    /// ask for no hints.
-    #[cold]
-    fn send_context(&mut self, provider: &impl EntryPoints) {
-        let wait = matches!(self.state, ChannelState::Suspended | ChannelState::Stopping);
-        if !self.open || wait || self.control.is_some() {
-            return;
-        }
-        // What waits goes first, in a list of its own: a change of context at the end of a list cannot ask for an interrupt.
-        self.post(provider);
-        if self.ring.pending() == 0 && self.build_context() {
-            self.post(provider);
-        }
-    }
-
-    /// Builds the change of context that is due; `false`: none is, or there is no room.
-    fn build_context(&mut self) -> bool {
-        let Some(target) = self.setup.cache.filter(|_| self.context_due) else { return false };
-        let built = self.build_silent(|_| context_operation(target));
-        self.context_due = !built;
-        built
-    }
-
-    /// Builds a descriptor of the interface itself, given its own address; no client hears of it.
-    fn build_silent(&mut self, operation: impl FnOnce(u64) -> Operation) -> bool {
-        let position = self.ring.built();
-        let end = position.wrapping_add(1);
-        let Some(own) = self.ring.address(position).filter(|_| self.ring.has_room()) else { return false };
-        if self.ring.write(position, &operation(own)).is_none() {
-            return false;
-        }
-        if self.dialect == Dialect::NullTerminated {
-            self.link_to_next(position);
-        }
-        let accepted = self.ring.accept(end, 0, 0, true).is_some();
-        self.silent_requests = self.silent_requests.wrapping_add(accepted.into());
-        accepted
-    }
-
-    /// The flags a client's copy may have now: hints only while the engine knows whose cache (C30, Q28).
-    #[must_use]
-    pub fn hinted(&self, flags: u32) -> u32 {
-        let known = self.setup.cache.is_some() && !self.context_due;
-        if known { flags } else { flags & !DESTINATION_DCA_ENABLE }
-    }
-
-    /// The engine was reset with copies waiting to be posted: they go without hints, since its context is gone.
-    fn withdraw_hints(&mut self) {
-        if self.setup.cache.is_none() {
-            return;
-        }
-        self.context_due = true;
-        let mut position = self.ring.posted();
-        while position != self.ring.built() {
-            if let Some(slot) = self.ring.slot(position) {
-                slot.clear_flags(DESTINATION_DCA_ENABLE);
-            }
-            position = position.wrapping_add(1);
-        }
-    }
-
-    /// A report without a completion on a channel that is not halted: a 1.0 provider wants a fresh start (R282).
-    pub fn start_anew(&mut self, provider: &impl EntryPoints) {
-        if self.setup.version != Version::V1_0 || !self.state.is_running() || self.control.is_some() {
-            return;
-        }
-        if self.ring.outstanding() == 0 {
-            if !self.retired {
-                self.state = ChannelState::ContextLost;
-                self.rearm(provider);
-            }
-            return;
-        }
-        let first = self.ring.done();
-        let (Some(slot), Some(address)) = (self.ring.slot(first), self.ring.address(first)) else { return };
-        let descriptor = slot.as_descriptor();
-        self.arm();
-        fence(Ordering::Release);
-        let count = self.ring.outstanding() as u32;
-        let status = provider.start(self.setup.context, descriptor, PhysicalAddress(address), count);
-        if nt_success(status) {
-            self.statistics.starts = self.statistics.starts.wrapping_add(1);
-            self.statistics.batches = self.statistics.batches.wrapping_add(1);
-            self.state = ChannelState::Armed;
-        } else {
-            self.statistics.provider_failures = self.statistics.provider_failures.wrapping_add(1);
-        }
+    #[inline]
+    pub(crate) fn count_told(&mut self, told: &Tally) {
+        told.add_to(&mut self.statistics);
     }
 }
 
@@ -882,47 +750,4 @@ fn null_operation(own: u64) -> Operation {
         next_source: 0,
         next_destination: 0,
     }
-}
-
-/// A descriptor that moves nothing and names the processor whose cache later copies hint at (C30).
-fn context_operation(target: u8) -> Operation {
-    let flags = OP_TYPE_CONTEXT_CHANGE | DCA_CONTEXT_CHANGE;
-    Operation { size: target.into(), flags, source: 0, destination: 0, next_source: 0, next_destination: 0 }
-}
-
-/// A client's descriptor as we post it, or `None` if it asks for what a client may not ask (client-data-is-untrusted).
-fn list_operation(given: &Descriptor, capabilities: &Capabilities, own: u64) -> Option<Operation> {
-    const PAGE: u64 = PAGE_SIZE as u64;
-    let breaks = if capabilities.page_breaks { SOURCE_PAGE_BREAK | DESTINATION_PAGE_BREAK } else { 0 };
-    let allowed = netdma_abi::client::SUBMIT_FLAGS | NULL_TRANSFER | breaks;
-    if given.control_flags & !allowed != 0 {
-        return None;
-    }
-    if given.control_flags & NULL_TRANSFER != 0 || given.transfer_size == 0 {
-        let flags = given.control_flags & netdma_abi::client::SUBMIT_FLAGS & !DESTINATION_DCA_ENABLE;
-        return Some(Operation { flags: flags | NULL_TRANSFER, ..null_operation(own) });
-    }
-    if given.transfer_size > capabilities.maximum_transfer_size {
-        return None;
-    }
-    let side = |first: PhysicalAddress, second: PhysicalAddress, flag: u32| {
-        let length = u64::from(given.transfer_size);
-        let to_page_end = PAGE.wrapping_sub(first.0 & (PAGE - 1));
-        if given.control_flags & flag == 0 || length <= to_page_end {
-            return is_reachable(Run { address: first.0, length }, capabilities);
-        }
-        second.0 & (PAGE - 1) == 0
-            && is_reachable(Run { address: first.0, length: to_page_end }, capabilities)
-            && is_reachable(Run { address: second.0, length: length.wrapping_sub(to_page_end) }, capabilities)
-    };
-    let reachable = side(given.source_address, given.next_source_address, SOURCE_PAGE_BREAK)
-        && side(given.destination_address, given.next_destination_address, DESTINATION_PAGE_BREAK);
-    reachable.then_some(Operation {
-        size: given.transfer_size,
-        flags: given.control_flags,
-        source: given.source_address.0,
-        destination: given.destination_address.0,
-        next_source: given.next_source_address.0,
-        next_destination: given.next_destination_address.0,
-    })
 }

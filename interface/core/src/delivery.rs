@@ -1,17 +1,19 @@
 //! Completions leave the lock (no-callback-under-lock) in order and exactly once.
 //!
-//! Each ring has one room for completions on their way out, and who takes it has the right to deliver. Whoever finds ended
-//! requests under the lock takes it, filled; others who find more meanwhile leave them to the deliverer, who looks again
+//! Each ring has one room for requests on their way out, and who takes it has the right to deliver. Whoever finds something
+//! done under the lock takes it, filled; others who find more meanwhile leave that to the deliverer, who looks again
 //! before it gives the room back. So a client's callbacks never overlap and never overtake one another, whoever polls or
 //! interrupts.
 
 use netdma_abi::NtStatus;
+use netdma_abi::client::Statistics;
+use netdma_abi::status::{STATUS_PENDING, STATUS_REQUEST_ABORTED, STATUS_SUCCESS};
 
 use crate::channel::Channel;
-use crate::memory::RingMemory;
+use crate::memory::{Request, RingMemory};
 
-/// Completions that a room should hold. Our choice: enough that taking the lock again does not count.
-pub const ROOM: usize = 32;
+/// Requests that a room should hold. Our choice: enough that taking the lock again does not count.
+pub const ROOM: usize = 64;
 
 /// A request that ended.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -24,34 +26,48 @@ pub struct Completed {
     pub status: NtStatus,
 }
 
-/// Completions on their way out, and the right to deliver them.
+/// What was told of one room, for the channel's statistics.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Tally {
+    completed: u64,
+    aborted: u64,
+    failed: u64,
+    bytes: u64,
+}
+
+/// Requests on their way out, and the right to deliver them.
 #[derive(Debug)]
 #[must_use = "dropping it loses completions"]
 pub struct Delivery<R> {
     room: R,
+    /// Position of the first descriptor whose request is in the room.
+    first: u64,
     count: usize,
+    told: Tally,
 }
 
 impl<M: RingMemory> Channel<M> {
-    /// Takes the right to deliver, if something ended and nobody has it, with the first completions.
+    /// Takes the right to deliver, if something is done and nobody has it, with the first requests.
     #[inline]
     pub fn begin_delivery(&mut self) -> Option<Delivery<M::Room>> {
-        if !self.ring().has_ended() {
+        if !self.ring().has_news() {
             return None;
         }
-        let room = self.take_room()?;
-        self.next_delivery(Delivery { room, count: 0 })
+        let mut room = self.take_room()?;
+        let (first, count) = self.take_done(&mut room);
+        Some(Delivery { room, first, count, told: Tally::default() })
     }
 
-    /// More completions for who has the right; `None`: there are none, and the right is given back.
+    /// More requests for who has the right; `None`: there are none, and the right is given back.
     #[inline]
     pub fn next_delivery(&mut self, mut delivery: Delivery<M::Room>) -> Option<Delivery<M::Room>> {
-        delivery.count = if self.ring().has_ended() { self.take_ended(&mut delivery.room) } else { 0 };
-        if delivery.count == 0 {
+        self.count_told(&delivery.told);
+        if !self.ring().has_news() {
             self.give_room(delivery.room);
             return None;
         }
-        Some(delivery)
+        let (first, count) = self.take_done(&mut delivery.room);
+        Some(Delivery { first, count, told: Tally::default(), ..delivery })
     }
 }
 
@@ -68,13 +84,46 @@ pub trait Locked {
 pub fn deliver<L: Locked>(
     channel: &L,
     delivery: Delivery<<L::Memory as RingMemory>::Room>,
-    mut tell: impl FnMut(&Completed),
+    mut tell: impl FnMut(Completed),
 ) {
     let mut next = Some(delivery);
-    while let Some(delivery) = next {
-        for completed in delivery.room.iter().take(delivery.count) {
-            tell(completed);
-        }
+    while let Some(mut delivery) = next {
+        delivery.told =
+            tell_all(delivery.first, delivery.room.get(..delivery.count).unwrap_or_default(), &mut tell);
         next = channel.with(|channel| channel.next_delivery(delivery)).flatten();
+    }
+}
+
+/// Tells every request that ends in the descriptors from position `first` on.
+#[inline]
+fn tell_all(first: u64, room: &[Request], tell: &mut impl FnMut(Completed)) -> Tally {
+    let mut told = Tally::default();
+    let mut cookie = first;
+    for request in room {
+        cookie = cookie.wrapping_add(1);
+        if request.status == STATUS_SUCCESS {
+            told.bytes = told.bytes.wrapping_add(request.bytes.into());
+        } else {
+            // Neither a failure nor the middle of a request is counted as completed.
+            told.completed = told.completed.wrapping_sub(1);
+            match request.status {
+                STATUS_PENDING => continue,
+                STATUS_REQUEST_ABORTED => told.aborted = told.aborted.wrapping_add(1),
+                _ => told.failed = told.failed.wrapping_add(1),
+            }
+        }
+        tell(Completed { cookie, context: request.context, status: request.status });
+    }
+    told.completed = told.completed.wrapping_add(room.len() as u64);
+    told
+}
+
+impl Tally {
+    #[inline]
+    pub(crate) fn add_to(&self, statistics: &mut Statistics) {
+        statistics.completed = statistics.completed.wrapping_add(self.completed);
+        statistics.aborted = statistics.aborted.wrapping_add(self.aborted);
+        statistics.failed = statistics.failed.wrapping_add(self.failed);
+        statistics.bytes = statistics.bytes.wrapping_add(self.bytes);
     }
 }

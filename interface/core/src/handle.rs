@@ -11,7 +11,7 @@
 //! A generation is even while its entry is free and odd while it is in use; each change adds one. 40 bits of it outlast
 //! the machine, so a freed handle never comes to name a later object.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// What a handle names. The kind keeps a provider's channel handle from passing as a client's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,15 @@ pub struct Generation(AtomicU64);
 impl Generation {
     /// A free entry.
     #[must_use]
+    #[cfg(not(loom))]
     pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// A free entry.
+    #[must_use]
+    #[cfg(loom)]
+    pub fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
@@ -110,7 +118,14 @@ pub struct Entry<T> {
 
 impl<T> Entry<T> {
     /// A free entry around `value`.
+    #[cfg(not(loom))]
     pub const fn new(value: T) -> Self {
+        Self { generation: Generation::new(), value }
+    }
+
+    /// A free entry around `value`.
+    #[cfg(loom)]
+    pub fn new(value: T) -> Self {
         Self { generation: Generation::new(), value }
     }
 }

@@ -12,6 +12,7 @@
 //! | [`channel`] | a client's channel: submit, post, complete, control |
 //! | [`delivery`] | completions leave the lock in order, exactly once |
 //! | [`statistics`] | counters |
+//! | [`sync`] | the atomics, which tests can exchange |
 //! | [`rundown`] | users of an object come and go until its owner closes it |
 //!
 //! Two rules shape it. What a device or client wrote is checked before it is used (device-data-is-untrusted,
@@ -30,4 +31,5 @@ pub mod registration;
 pub mod ring;
 pub mod rundown;
 pub mod statistics;
+pub mod sync;
 pub mod transfer;

@@ -2,17 +2,22 @@
 //! core sees it through [`RingMemory`].
 
 use core::ops::DerefMut;
-use core::sync::atomic::{AtomicU64, Ordering};
 
+use netdma_abi::status::STATUS_PENDING;
 use netdma_abi::{Descriptor, NtStatus};
 
-use crate::delivery::Completed;
+use crate::sync::{AtomicU64, Ordering};
 
 /// 64-bit words of a page.
-pub const WORDS_PER_PAGE: usize = netdma_abi::PAGE_SIZE / size_of::<AtomicU64>();
+#[cfg(not(loom))]
+pub const WORDS_PER_PAGE: usize = netdma_abi::PAGE_SIZE / size_of::<u64>();
+
+/// 64-bit words of a page, of which only the first are used: loom remembers every value of each.
+#[cfg(loom)]
+pub const WORDS_PER_PAGE: usize = 8 * WORDS;
 
 /// Words of a descriptor.
-const WORDS: usize = size_of::<Descriptor>() / size_of::<AtomicU64>();
+const WORDS: usize = size_of::<Descriptor>() / size_of::<u64>();
 
 /// Descriptors of one page.
 pub const SLOTS_PER_PAGE: usize = WORDS_PER_PAGE / WORDS;
@@ -88,11 +93,11 @@ impl Slot<'_> {
         size_and_flags.store(word & !(u64::from(flags) << 32), Ordering::Relaxed);
     }
 
-    /// Writes the link.
+    /// Writes the link. An engine may follow it at once, so what it leads to is in memory before it (Release).
     #[inline]
     pub fn link(self, next: u64) {
         let [_, _, _, link, ..] = self.0;
-        link.store(next, Ordering::Relaxed);
+        link.store(next, Ordering::Release);
     }
 
     /// Writes the user contexts, which tell a slot's number to whoever reads the ring in a debugger.
@@ -115,6 +120,15 @@ impl Slot<'_> {
     }
 }
 
+/// A page of a ring.
+#[derive(Debug, Clone, Copy)]
+pub struct RingPage<'a> {
+    /// Its words.
+    pub words: &'a Page,
+    /// Its bus address.
+    pub address: u64,
+}
+
 /// A ring page's bus address beside its number, in a table sorted by address.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct PageAddress {
@@ -124,25 +138,26 @@ pub struct PageAddress {
     pub page: u32,
 }
 
-/// A request in flight: what is told to the client when its last descriptor is done.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+/// What is told to the client when a slot's descriptor is done: a request stands beside its last descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    /// Position behind its last descriptor; also its cookie.
-    pub end: u64,
     /// The client's context.
     pub context: usize,
     /// Payload bytes.
     pub bytes: u32,
-    /// How it ended, once it has ended.
+    /// How it ended, once it has ended; STATUS_PENDING where no request ends.
     pub status: NtStatus,
-    /// Posted by the interface itself; no client hears of it.
-    pub silent: bool,
+}
+
+impl Request {
+    /// No request ends here: the descriptor is not the last of its request, or the interface's own.
+    pub const NONE: Self = Self { context: 0, bytes: 0, status: STATUS_PENDING };
 }
 
 /// A ring's memory. The core writes slots, reads the completion word, and keeps its tables in memory of the caller.
 pub trait RingMemory {
-    /// Room for completions on their way out ([`crate::delivery`]): at least one, [`crate::delivery::ROOM`] is good.
-    type Room: DerefMut<Target = [Completed]>;
+    /// Room for requests on their way out ([`crate::delivery`]): at least one, [`crate::delivery::ROOM`] is good.
+    type Room: DerefMut<Target = [Request]>;
     /// Takes the room, if nobody has it.
     fn take_room(&mut self) -> Option<Self::Room>;
     /// Puts it back.
@@ -150,16 +165,14 @@ pub trait RingMemory {
     /// Pages of descriptors; a power of two.
     fn pages(&self) -> usize;
     /// A page.
-    fn page(&self, index: usize) -> Option<&Page>;
-    /// Its bus address.
-    fn page_address(&self, index: usize) -> Option<u64>;
+    fn page(&self, index: usize) -> Option<RingPage<'_>>;
     /// The 64-bit word that the engine reports in.
     fn completion_word(&self) -> &AtomicU64;
     /// One entry per page, sorted by [`crate::ring::Ring::new`].
     fn page_table(&self) -> &[PageAddress];
     /// The same, for sorting.
     fn page_table_mut(&mut self) -> &mut [PageAddress];
-    /// One entry per slot.
+    /// One entry per slot: what is told when the slot's descriptor is done.
     fn requests(&self) -> &[Request];
     /// The same, for writing.
     fn requests_mut(&mut self) -> &mut [Request];

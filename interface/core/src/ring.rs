@@ -1,13 +1,16 @@
 //! A ring of descriptors on scattered pages.
 //!
 //! Positions count descriptors since the ring was made and never go back; a slot is a position modulo the ring's size, a
-//! power of two. Three positions move:
+//! power of two. Four positions move:
 //!
 //! ```text
-//!        done            posted           built
-//!  ───────┼────────────────┼────────────────┼───────>
-//!  reusable   the engine's      not yet told
+//!         told                done            posted           built
+//!  ────────┼────────────────────┼────────────────┼────────────────┼───────>
+//!  reusable   to tell the client   the engine's     to be posted
 //! ```
+//!
+//! Beside each slot stands what its descriptor's end means to the client: a request at the last descriptor of each, nothing at
+//! the others. So a request needs no list of its own, and its cookie is the position behind it.
 //!
 //! Two slots always stay out of use: the last processed one, which an engine may read again for its link, and a spare, so
 //! that an address the engine reports names one position only (Q25, R258, R259).
@@ -17,9 +20,9 @@
 //! and overwrites the word): what the word named last is then always the position before `done`, the one slot that can never
 //! be in flight.
 
-use netdma_abi::PAGE_SIZE;
+use netdma_abi::status::STATUS_SUCCESS;
+use netdma_abi::{NtStatus, PAGE_SIZE};
 
-use crate::delivery::Completed;
 use crate::memory::{Operation, PageAddress, Request, RingMemory, SLOTS_PER_PAGE, Slot, slot};
 
 /// Slots that are never in flight.
@@ -65,11 +68,7 @@ pub struct Ring<M> {
     done: u64,
     posted: u64,
     built: u64,
-    /// End of the last request that was taken out: a slot is free when its request has been told.
     told: u64,
-    /// Requests accepted and not delivered: a queue over `requests`, as running numbers.
-    first_request: u64,
-    next_request: u64,
 }
 
 impl<M: RingMemory> Ring<M> {
@@ -87,16 +86,8 @@ impl<M: RingMemory> Ring<M> {
             return Err(BadMemory::TableLength);
         }
         sort_page_table(&mut memory)?;
-        let ring = Self {
-            memory,
-            mask: (slots as u64).wrapping_sub(1),
-            done: 0,
-            posted: 0,
-            built: 0,
-            told: 0,
-            first_request: 0,
-            next_request: 0,
-        };
+        let ring =
+            Self { memory, mask: (slots as u64).wrapping_sub(1), done: 0, posted: 0, built: 0, told: 0 };
         for position in 0..ring.size() {
             let slot = ring.slot(position).ok_or(BadMemory::PageCount)?;
             slot.link(ring.address(position.wrapping_add(1)).ok_or(BadMemory::PageAddress)?);
@@ -144,13 +135,21 @@ impl<M: RingMemory> Ring<M> {
     /// Descriptors that can still be built.
     #[must_use]
     pub fn room(&self) -> u64 {
-        self.size().wrapping_sub(RESERVED_SLOTS).saturating_sub(self.built.wrapping_sub(self.told))
+        // A slot is in use until it is told, so never more than the ring less the reserved ones.
+        self.size().wrapping_sub(RESERVED_SLOTS).wrapping_sub(self.built.wrapping_sub(self.told))
     }
 
-    /// Requests accepted and not delivered.
+    /// Whether something is done and not told.
+    #[inline]
     #[must_use]
-    pub fn requests_waiting(&self) -> u64 {
-        self.next_request.wrapping_sub(self.first_request)
+    pub fn has_news(&self) -> bool {
+        self.told != self.done
+    }
+
+    /// Nothing is unfinished or untold.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.told == self.built
     }
 
     /// The memory, for changing what is not the ring.
@@ -170,53 +169,92 @@ impl<M: RingMemory> Ring<M> {
         self.memory
     }
 
+    /// The slot of a position and its bus address.
+    #[inline]
+    #[must_use]
+    pub fn locate(&self, position: u64) -> Option<(Slot<'_>, u64)> {
+        let at = position & self.mask;
+        let page = self.memory.page((at >> SLOT_SHIFT) as usize)?;
+        let slot = slot(page.words, (at & SLOT_MASK) as usize)?;
+        Some((slot, page.address | (at & SLOT_MASK) << DESCRIPTOR_SHIFT))
+    }
+
     /// The slot of a position.
     #[inline]
     #[must_use]
     pub fn slot(&self, position: u64) -> Option<Slot<'_>> {
-        let at = position & self.mask;
-        slot(self.memory.page((at >> SLOT_SHIFT) as usize)?, (at & SLOT_MASK) as usize)
+        self.locate(position).map(|(slot, _)| slot)
     }
 
     /// The bus address of a position's slot.
     #[inline]
     #[must_use]
     pub fn address(&self, position: u64) -> Option<u64> {
-        let slot = position & self.mask;
-        let page = self.memory.page_address((slot >> SLOT_SHIFT) as usize)?;
-        Some(page | (slot & SLOT_MASK) << DESCRIPTOR_SHIFT)
-    }
-
-    /// Writes the descriptor at `position`, which is at or behind `built` and becomes part of the ring by
-    /// [`accept`](Self::accept).
-    #[inline]
-    pub fn write(&self, position: u64, operation: &Operation) -> Option<()> {
-        self.slot(position)?.write(operation);
-        Some(())
+        self.locate(position).map(|(_, address)| address)
     }
 
     /// Whether one more descriptor has room.
     #[inline]
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.built.wrapping_sub(self.told).wrapping_add(RESERVED_SLOTS) <= self.mask
+        self.room() != 0
     }
 
-    /// Requests ever accepted.
-    #[must_use]
-    pub fn requests_accepted(&self) -> u64 {
-        self.next_request
+    /// Writes the descriptor at `position`, which is at or behind `built` and becomes part of the ring by
+    /// [`accept`](Self::accept) or [`accept_silent`](Self::accept_silent).
+    #[inline]
+    pub fn write(&self, position: u64, operation: &Operation) -> Option<()> {
+        self.slot(position)?.write(operation);
+        Some(())
     }
 
-    /// Takes the descriptors up to `end`, at least one, as one request; answers its cookie. The request table has room: it
-    /// has an entry for each slot.
-    #[inline(always)]
-    pub fn accept(&mut self, end: u64, context: usize, bytes: u32, silent: bool) -> Option<u64> {
-        let at = (self.next_request & self.mask) as usize;
-        *self.memory.requests_mut().get_mut(at)? = Request { end, context, bytes, status: 0, silent };
-        self.next_request = self.next_request.wrapping_add(1);
+    /// Takes the descriptors up to `end`, at least one, as one request.
+    pub fn accept(&mut self, end: u64, request: Request) -> Option<()> {
+        let last = end.wrapping_sub(1);
+        self.fill(last);
+        *self.request_mut(last)? = request;
         self.built = end;
-        Some(end)
+        Some(())
+    }
+
+    /// Takes the descriptors up to `end` as the interface's own: no client hears of them.
+    pub fn accept_silent(&mut self, end: u64) {
+        self.fill(end);
+        self.built = end;
+    }
+
+    /// Writes one descriptor between two contiguous pieces and takes it as a request; the caller knows that it has room.
+    #[inline]
+    pub fn accept_plain(
+        &mut self,
+        size: u32,
+        flags: u32,
+        source: u64,
+        destination: u64,
+        context: usize,
+    ) -> Option<u64> {
+        let position = self.built;
+        self.slot(position)?.write_plain(size, flags, source, destination);
+        *self.request_mut(position)? = Request { context, bytes: size, status: STATUS_SUCCESS };
+        self.built = position.wrapping_add(1);
+        Some(self.built)
+    }
+
+    /// No request ends from `built` up to `end`.
+    fn fill(&mut self, end: u64) {
+        let mut position = self.built;
+        while position != end
+            && let Some(request) = self.request_mut(position)
+        {
+            *request = Request::NONE;
+            position = position.wrapping_add(1);
+        }
+    }
+
+    #[inline]
+    fn request_mut(&mut self, position: u64) -> Option<&mut Request> {
+        let at = (position & self.mask) as usize;
+        self.memory.requests_mut().get_mut(at)
     }
 
     /// The pending descriptors are the engine's now.
@@ -235,59 +273,37 @@ impl<M: RingMemory> Ring<M> {
     }
 
     /// Ends what is in flight (or, with `pending`, everything accepted) with a failure.
-    pub fn fail(&mut self, pending: bool, status: netdma_abi::NtStatus) {
-        let (done, end) = (self.done, if pending { self.built } else { self.posted });
-        let mut number = self.first_request;
-        while number != self.next_request {
-            let at = (number & self.mask) as usize;
-            let Some(request) = self.memory.requests_mut().get_mut(at) else { break };
-            if request.end > done && request.end <= end {
+    pub fn fail(&mut self, pending: bool, status: NtStatus) {
+        let end = if pending { self.built } else { self.posted };
+        let mut position = self.done;
+        while position != end
+            && let Some(request) = self.request_mut(position)
+        {
+            if *request != Request::NONE {
                 request.status = status;
             }
-            number = number.wrapping_add(1);
+            position = position.wrapping_add(1);
         }
         self.done = end;
         self.posted = end;
     }
 
-    /// Whether [`take_ended`](Self::take_ended) has something to give.
+    /// Takes out what is done and not told, oldest first, as far as it lies in one piece and `room` goes. Answers the
+    /// position of the first and their number; the slots can be built anew.
     #[inline]
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.first_request != self.next_request
-            && self
-                .memory
-                .requests()
-                .get((self.first_request & self.mask) as usize)
-                .is_some_and(|request| request.end <= self.done)
-    }
-
-    /// Takes ended requests out, oldest first, into `room`, those of the interface itself into nothing. Answers how many
-    /// are in the room and how many bytes they copied.
-    #[inline]
-    pub fn take_ended(&mut self, room: &mut [Completed]) -> (usize, u64) {
-        let requests = self.memory.requests();
-        let (mut number, mut told) = (self.first_request, self.told);
-        let (mut count, mut bytes) = (0usize, 0u64);
-        'room: for place in room {
-            let request = loop {
-                let Some(request) = requests.get((number & self.mask) as usize) else { break 'room };
-                if number == self.next_request || request.end > self.done {
-                    break 'room;
-                }
-                number = number.wrapping_add(1);
-                told = request.end;
-                if !request.silent {
-                    break request;
-                }
-            };
-            *place = Completed { cookie: request.end, context: request.context, status: request.status };
-            bytes = bytes.wrapping_add(if request.status == 0 { request.bytes.into() } else { 0 });
-            count = count.wrapping_add(1);
+    pub fn take_done(&mut self, room: &mut [Request]) -> (u64, usize) {
+        let first = self.told;
+        let ready = self.done.wrapping_sub(first) as usize;
+        let source = self.memory.requests().get((first & self.mask) as usize..).unwrap_or_default();
+        let count = ready.min(source.len()).min(room.len());
+        let (Some(room), Some(source)) = (room.get_mut(..count), source.get(..count)) else {
+            return (first, 0);
+        };
+        for (place, request) in room.iter_mut().zip(source) {
+            *place = *request;
         }
-        self.first_request = number;
-        self.told = told;
-        (count, bytes)
+        self.told = first.wrapping_add(count as u64);
+        (first, count)
     }
 
     /// What an address names. At most ten steps in a full-size ring, one when it lies on the page of the first unfinished
@@ -297,8 +313,8 @@ impl<M: RingMemory> Ring<M> {
     pub fn name(&self, address: u64) -> Named {
         let page_address = address & !PAGE_MASK;
         let first_page = (self.done & self.mask) >> SLOT_SHIFT;
-        let page = match self.memory.page_address(first_page as usize) {
-            Some(near) if near == page_address => first_page,
+        let page = match self.memory.page(first_page as usize) {
+            Some(near) if near.address == page_address => first_page,
             _ => match self.find_page(page_address) {
                 Some(page) => page,
                 None => return Named::Foreign,
@@ -323,7 +339,7 @@ impl<M: RingMemory> Ring<M> {
 /// Fills the page table and sorts it by address: insertion from the back, since pages mostly come in rising order.
 fn sort_page_table<M: RingMemory>(memory: &mut M) -> Result<(), BadMemory> {
     for page in 0..memory.pages() {
-        let address = memory.page_address(page).ok_or(BadMemory::PageAddress)?;
+        let address = memory.page(page).ok_or(BadMemory::PageAddress)?.address;
         if address & PAGE_MASK != 0 || address == 0 {
             return Err(BadMemory::PageAddress);
         }

@@ -1,6 +1,6 @@
 //! Rundown: users of an object come and go without a lock until its owner closes it and waits for the last of them.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering};
 
 /// Set once the object is closed.
 const CLOSED: u32 = 1 << 31;
@@ -13,7 +13,15 @@ pub struct Rundown(AtomicU32);
 impl Rundown {
     /// Closed and empty: nothing there yet.
     #[must_use]
+    #[cfg(not(loom))]
     pub const fn new() -> Self {
+        Self(AtomicU32::new(CLOSED))
+    }
+
+    /// Closed and empty: nothing there yet.
+    #[must_use]
+    #[cfg(loom)]
+    pub fn new() -> Self {
         Self(AtomicU32::new(CLOSED))
     }
 

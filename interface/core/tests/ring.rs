@@ -2,8 +2,7 @@
 
 mod support;
 
-use netdma_core::delivery::Completed;
-use netdma_core::memory::{Operation, RingMemory, SLOTS_PER_PAGE};
+use netdma_core::memory::{Operation, Request, RingMemory, SLOTS_PER_PAGE};
 use netdma_core::ring::{BadMemory, Named, RESERVED_SLOTS, Ring};
 use proof::proves;
 use proptest::prelude::*;
@@ -13,10 +12,15 @@ fn ring(pages: usize) -> Ring<HostMemory> {
     Ring::new(HostMemory::scattered(pages)).expect("the memory is a ring")
 }
 
-/// Every ended request.
-fn taken(ring: &mut Ring<HostMemory>) -> Vec<Completed> {
-    let mut room = [Completed::default(); 8];
-    let (count, _) = ring.take_ended(&mut room);
+/// A request of `context`.
+fn request(context: usize) -> Request {
+    Request { context, bytes: 0, status: 0 }
+}
+
+/// Everything done and not told.
+fn taken(ring: &mut Ring<HostMemory>) -> Vec<Request> {
+    let mut room = [Request::NONE; 8];
+    let (_, count) = ring.take_done(&mut room);
     room[..count].to_vec()
 }
 
@@ -24,7 +28,7 @@ fn taken(ring: &mut Ring<HostMemory>) -> Vec<Completed> {
 fn advance(ring: &mut Ring<HostMemory>, count: u64) {
     for _ in 0..count {
         let end = ring.built() + 1;
-        ring.accept(end, 0, 0, false).expect("room");
+        ring.accept(end, request(0)).expect("room");
         ring.mark_posted();
         let address = ring.address(end - 1).expect("a slot");
         assert_eq!(ring.read_word(address), Named::InFlight(end - 1));
@@ -72,7 +76,7 @@ fn every_address_names_one_position_in_every_state() {
         for in_flight in 0..=62 {
             let mut ring = ring(1);
             advance(&mut ring, start);
-            ring.accept(start + in_flight, 0, 0, false).expect("room");
+            ring.accept(start + in_flight, request(0)).expect("room");
             ring.mark_posted();
             let last = start.checked_sub(1).and_then(|position| ring.address(position));
             if let Some(last) = last {
@@ -103,7 +107,7 @@ proptest! {
         let addresses: Vec<u64> = frames.iter().map(|frame| frame * 4096).collect();
         let mut ring = Ring::new(HostMemory::at(&addresses)).expect("distinct pages");
         advance(&mut ring, start);
-        ring.accept(start + in_flight, 0, 0, false).expect("room");
+        ring.accept(start + in_flight, request(0)).expect("room");
         ring.mark_posted();
         for position in start..start + in_flight {
             let address = ring.address(position).expect("a slot");
@@ -120,7 +124,7 @@ proptest! {
 fn a_failure_ends_only_what_was_in_flight() {
     let mut ring = ring(1);
     for end in 1..=4 {
-        ring.accept(end, end as usize, 0, false).expect("room");
+        ring.accept(end, request(end as usize)).expect("room");
         if end == 2 {
             ring.mark_posted();
         }
@@ -140,5 +144,5 @@ fn a_slot_keeps_its_link_when_an_operation_is_written() {
     let link = ring.slot(SLOTS_PER_PAGE as u64 - 1).expect("a slot").words()[3];
     ring.write(SLOTS_PER_PAGE as u64 - 1, &Operation { size: 1, ..Operation::default() }).expect("a slot");
     assert_eq!(ring.slot(SLOTS_PER_PAGE as u64 - 1).expect("a slot").words()[3], link);
-    assert_eq!(link, ring.memory().page_address(1).expect("a page"));
+    assert_eq!(link, ring.memory().page(1).expect("a page").address);
 }

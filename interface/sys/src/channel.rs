@@ -19,9 +19,9 @@ use netdma_abi::status::{
 };
 use netdma_abi::{ChannelHandle, ChannelParameters, NtStatus, PhysicalAddress, Version, nt_success};
 use netdma_core::channel::{Channel, ChannelState, Control, ControlOutcome, Observed, Setup};
-use netdma_core::delivery::{self, Completed, Delivery, Locked};
+use netdma_core::delivery::{self, Delivery, Locked};
 use netdma_core::handle::{Entry, Handle, Kind, Table};
-use netdma_core::memory::{RingMemory, SLOTS_PER_PAGE};
+use netdma_core::memory::{Request, RingMemory, SLOTS_PER_PAGE};
 use netdma_core::policy;
 use netdma_core::provider::EntryPoints;
 use netdma_core::statistics::accumulate;
@@ -140,7 +140,7 @@ impl Slot {
         self.visit(handle, &raised, act)
     }
 
-    fn deliver(&self, handle: Handle, delivery: Delivery<Array<Completed>>, teller: Teller, irql: &Dispatch) {
+    fn deliver(&self, handle: Handle, delivery: Delivery<Array<Request>>, teller: Teller, irql: &Dispatch) {
         delivery::deliver(&At { slot: self, handle, irql }, delivery, |completed| {
             teller.tell(completed, irql)
         });

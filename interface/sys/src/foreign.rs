@@ -269,7 +269,7 @@ pub struct Teller {
 impl Teller {
     /// Tells the client that a request ended.
     #[inline]
-    pub fn tell(&self, completed: &Completed, _irql: &Dispatch) {
+    pub fn tell(&self, completed: Completed, _irql: &Dispatch) {
         if let Some(handler) = self.handler {
             // SAFETY: the client registered this function; the right to deliver is held, and a channel is not retired, nor
             // its client deregistered, while somebody holds it. The token gives the promised level; no lock is held.

@@ -2,8 +2,8 @@
 
 use core::sync::atomic::AtomicU64;
 
-use netdma_core::delivery::{Completed, ROOM};
-use netdma_core::memory::{Page, PageAddress, Request, RingMemory, SLOTS_PER_PAGE};
+use netdma_core::delivery::ROOM;
+use netdma_core::memory::{PageAddress, Request, RingMemory, RingPage, SLOTS_PER_PAGE};
 use nt::Status;
 use nt::dma::{Adapter, CommonPage};
 use nt::irql::Passive;
@@ -34,7 +34,7 @@ pub struct NtRing {
     word: CommonPage,
     table: Array<PageAddress>,
     requests: Array<Request>,
-    room: Option<Array<Completed>>,
+    room: Option<Array<Request>>,
 }
 
 impl NtRing {
@@ -61,8 +61,8 @@ impl NtRing {
         }
         let slots = pages.len().saturating_mul(SLOTS_PER_PAGE);
         let table = Array::new(TAG, pages.len(), |_| PageAddress::default()).map_err(NoRing::Memory)?;
-        let requests = Array::new(TAG, slots, |_| Request::default()).map_err(NoRing::Memory)?;
-        let room = Array::new(TAG, ROOM, |_| Completed::default()).map_err(NoRing::Memory)?;
+        let requests = Array::new(TAG, slots, |_| Request::NONE).map_err(NoRing::Memory)?;
+        let room = Array::new(TAG, ROOM, |_| Request::NONE).map_err(NoRing::Memory)?;
         Ok(Self { pages, word, table, requests, room: Some(room) })
     }
 
@@ -88,13 +88,13 @@ pub fn check(page: &CommonPage, maximum_address: u64) -> Result<(), NoRing> {
 }
 
 impl RingMemory for NtRing {
-    type Room = Array<Completed>;
+    type Room = Array<Request>;
 
-    fn take_room(&mut self) -> Option<Array<Completed>> {
+    fn take_room(&mut self) -> Option<Array<Request>> {
         self.room.take()
     }
 
-    fn give_room(&mut self, room: Array<Completed>) {
+    fn give_room(&mut self, room: Array<Request>) {
         self.room = Some(room);
     }
 
@@ -102,12 +102,8 @@ impl RingMemory for NtRing {
         self.pages.len()
     }
 
-    fn page(&self, index: usize) -> Option<&Page> {
-        self.pages.get(index).map(CommonPage::words)
-    }
-
-    fn page_address(&self, index: usize) -> Option<u64> {
-        self.pages.get(index).map(CommonPage::logical)
+    fn page(&self, index: usize) -> Option<RingPage<'_>> {
+        self.pages.get(index).map(|page| RingPage { words: page.words(), address: page.logical() })
     }
 
     fn completion_word(&self) -> &AtomicU64 {

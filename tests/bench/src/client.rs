@@ -4,16 +4,17 @@
 //! here: the kernel's spin lock is counted apart.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use netdma_abi::completion::{TransferStatus, word};
+use netdma_abi::completion::{TransferStatus, address, word};
 use netdma_abi::status::STATUS_SUCCESS;
 use netdma_abi::{
     ChannelHandle, ChannelParameters, CpuAffinity, Descriptor, NtStatus, PhysicalAddress, Version,
 };
 use netdma_core::channel::{Channel, Setup};
 use netdma_core::delivery::{self, Completed, Locked};
-use netdma_core::memory::{RingMemory, SLOTS_PER_PAGE};
+use netdma_core::memory::SLOTS_PER_PAGE;
 use netdma_core::provider::{ChannelContext, EntryPoints};
 use netdma_core::transfer::{Capabilities, Run};
 
@@ -21,6 +22,7 @@ use crate::memory::HostMemory;
 
 /// Pages of the ring: 1,024 descriptors.
 const PAGES: usize = 16;
+const SLOTS: u64 = (PAGES * SLOTS_PER_PAGE) as u64;
 
 /// A provider whose every post is one write of a 32-bit register.
 struct Provider {
@@ -68,13 +70,20 @@ impl EntryPoints for Provider {
 /// Descriptors that [`Client::rounds`] does: eight laps of the ring.
 pub const DESCRIPTORS: u64 = 8192;
 
+/// A completion callback: context of the channel, cookie, context of the request, status.
+type Callback = extern "C" fn(&Cell<u64>, usize, usize, NtStatus);
+
 /// A client with its channel, whose engine does at once what it is told.
 pub struct Client {
     channel: RefCell<Channel<HostMemory>>,
     provider: Provider,
     batch: u32,
+    /// The completion word for each slot: what the engine has to write.
+    words: Vec<u64>,
+    word: Arc<AtomicU64>,
     /// Sums of cookies: given by submissions, and told by callbacks.
     given: u64,
+    callback: Callback,
     told: Cell<u64>,
 }
 
@@ -104,15 +113,21 @@ impl Client {
             cache: None,
         };
         let memory = HostMemory::scattered(PAGES).with_room(delivery::ROOM);
+        let completion_word = memory.word.clone();
         let mut client = Box::new(Self {
             channel: RefCell::new(Channel::new(memory, setup).expect("the memory is a ring")),
             provider: Provider { count: Cell::new(0), register: AtomicU32::new(0) },
             batch,
+            words: Vec::new(),
+            word: completion_word,
             given: 0,
+            callback: std::hint::black_box(callback as Callback),
             told: Cell::new(0),
         });
+        let ring = |position| client.channel.borrow().ring().address(position).expect("a slot of the ring");
+        client.words = (0..SLOTS).map(|position| word(ring(position), TransferStatus::Idle)).collect();
         client.channel.borrow_mut().set_limit(&client.provider, batch).expect("a limit above zero");
-        for _ in 0..(PAGES * SLOTS_PER_PAGE) as u32 / batch {
+        for _ in 0..SLOTS / u64::from(batch) {
             client.round();
         }
         client
@@ -137,20 +152,15 @@ impl Client {
             last = self.copy(page).expect("there is room");
             self.given = self.given.wrapping_add(last);
         }
-        self.finish(last);
-        self.interrupt();
+        let address = self.finish(last);
+        self.interrupt(address);
     }
 
-    /// The engine's part: the word names the last descriptor of the batch.
-    #[inline(never)]
-    fn finish(&self, last: u64) {
-        let channel = self.channel.borrow();
-        let address = channel.ring().address(last - 1).expect("a slot of the ring");
-        channel
-            .ring()
-            .memory()
-            .completion_word()
-            .store(word(address, TransferStatus::Idle), Ordering::Release);
+    /// The engine's part: the word names the last descriptor of the batch, whose address it answers.
+    fn finish(&self, last: u64) -> u64 {
+        let word = self.words[(last - 1) as usize % self.words.len()];
+        self.word.store(word, Ordering::Release);
+        address(word)
     }
 
     /// What a client's copy call does.
@@ -161,22 +171,27 @@ impl Client {
         self.channel.borrow_mut().copy(&self.provider, to, from, 4096, 0, page as usize).ok()
     }
 
-    /// What the DPC's report does.
+    /// What the DPC's report does; it names what the word names.
     #[inline(never)]
-    fn interrupt(&self) {
-        let batch = {
+    fn interrupt(&self, address: u64) {
+        let delivery = {
             let mut channel = self.channel.borrow_mut();
-            channel.observe(0);
+            channel.count_dpc();
+            channel.observe(address);
             channel.go_on(&self.provider);
             channel.begin_delivery()
         };
-        if let Some(batch) = batch {
-            delivery::deliver(self, batch, |completed| self.complete(completed));
+        if let Some(delivery) = delivery {
+            delivery::deliver(self, delivery, |Completed { cookie, context, status }| {
+                (self.callback)(&self.told, cookie as usize, context, status);
+            });
         }
     }
+}
 
-    #[inline(never)]
-    fn complete(&self, completed: &Completed) {
-        self.told.set(self.told.get().wrapping_add(completed.cookie));
+/// The client's, called through a pointer as in the kernel.
+extern "C" fn callback(told: &Cell<u64>, cookie: usize, _: usize, status: NtStatus) {
+    if status == STATUS_SUCCESS {
+        told.set(told.get().wrapping_add(cookie as u64));
     }
 }

@@ -1,10 +1,9 @@
 //! A ring's memory on the heap, for tests and for `tests/bench`.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
-use netdma_core::delivery::Completed;
-use netdma_core::memory::{Page, PageAddress, Request, RingMemory, SLOTS_PER_PAGE, WORDS_PER_PAGE};
+use netdma_core::memory::{Page, PageAddress, Request, RingMemory, RingPage, SLOTS_PER_PAGE, WORDS_PER_PAGE};
+use netdma_core::sync::AtomicU64;
 
 /// Ring pages at bus addresses of the test's choice, and everything else a ring needs.
 pub struct HostMemory {
@@ -12,7 +11,7 @@ pub struct HostMemory {
     pub word: Arc<AtomicU64>,
     table: Vec<PageAddress>,
     requests: Vec<Request>,
-    room: Option<Vec<Completed>>,
+    room: Option<Vec<Request>>,
 }
 
 impl HostMemory {
@@ -23,19 +22,21 @@ impl HostMemory {
         Self {
             pages: addresses
                 .iter()
-                .map(|address| (*address, Arc::new([const { AtomicU64::new(0) }; WORDS_PER_PAGE])))
+                .map(|address| {
+                    (*address, Arc::new(std::array::from_fn::<_, WORDS_PER_PAGE, _>(|_| AtomicU64::new(0))))
+                })
                 .collect(),
-            word: Arc::default(),
+            word: Arc::new(AtomicU64::new(0)),
             table: vec![PageAddress::default(); addresses.len()],
-            requests: vec![Request::default(); slots],
-            room: Some(vec![Completed::default(); 8]),
+            requests: vec![Request::NONE; slots],
+            room: Some(vec![Request::NONE; 8]),
         }
     }
 
-    /// Room for `count` completions on their way out, in place of few.
+    /// Room for `count` requests on their way out, in place of few.
     #[must_use]
     pub fn with_room(self, count: usize) -> Self {
-        Self { room: Some(vec![Completed::default(); count]), ..self }
+        Self { room: Some(vec![Request::NONE; count]), ..self }
     }
 
     /// `count` pages that are neither adjacent nor in order.
@@ -49,21 +50,18 @@ impl HostMemory {
 }
 
 impl RingMemory for HostMemory {
-    type Room = Vec<Completed>;
-    fn take_room(&mut self) -> Option<Vec<Completed>> {
+    type Room = Vec<Request>;
+    fn take_room(&mut self) -> Option<Vec<Request>> {
         self.room.take()
     }
-    fn give_room(&mut self, room: Vec<Completed>) {
+    fn give_room(&mut self, room: Vec<Request>) {
         self.room = Some(room);
     }
     fn pages(&self) -> usize {
         self.pages.len()
     }
-    fn page(&self, index: usize) -> Option<&Page> {
-        self.pages.get(index).map(|(_, page)| &**page)
-    }
-    fn page_address(&self, index: usize) -> Option<u64> {
-        self.pages.get(index).map(|(address, _)| *address)
+    fn page(&self, index: usize) -> Option<RingPage<'_>> {
+        self.pages.get(index).map(|(address, words)| RingPage { words, address: *address })
     }
     fn completion_word(&self) -> &AtomicU64 {
         &self.word

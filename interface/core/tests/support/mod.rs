@@ -388,7 +388,7 @@ impl Bench {
             (seen, channel.begin_delivery())
         });
         if let Some(batch) = batch {
-            delivery::deliver(self, batch, |completed| self.told.borrow_mut().push(*completed));
+            delivery::deliver(self, batch, |completed| self.told.borrow_mut().push(completed));
         }
         seen
     }

@@ -160,13 +160,14 @@ fn a_version_can_be_forced_within_the_engines_dialect() -> Result<(), Failure> {
 fn interrupts_keep_the_distance_that_was_set() -> Result<(), Failure> {
     let mut lab = with(0x6F20, &[("InterruptDelayMicroseconds", 3000)])?;
     let (client, number) = channel(&mut lab)?;
-    let begin = lab.machine.now();
-    let rounds = 6;
-    for seed in 0..rounds {
+    let (begin, before) = (lab.machine.now(), lab.engines[0].statistics().messages);
+    for seed in 0..12 {
         client.copy_verified(&mut lab, number, 3_000, seed)?;
     }
+    // A copy may be found by the look after the re-arm of the one before, so not each has an interrupt of its own.
+    let (time, messages) = (lab.machine.now() - begin, lab.engines[0].statistics().messages - before);
     proves!(image: H32;
-        assert!(lab.machine.now() - begin >= (rounds - 1) * 3_000_000, "each round waits for its interrupt"));
+        assert!(messages > 3 && time >= (messages - 1) * 3_000_000, "{messages} messages in {time} ns"));
     proves!(image: H32; assert_eq!(lab.engines[0].with(|engine| engine.mmio_read(0x0C, 2)), 0x8000 | 3000));
     client.close(&mut lab)?;
     nothing_left(lab)?;

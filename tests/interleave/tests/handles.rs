@@ -84,13 +84,12 @@ struct Registration {
 #[test]
 fn a_deregistration_meets_users_and_the_next_registration() {
     loom::model(|| {
-        let registration = Arc::new(Registration { users: Rundown::new(), client: UnsafeCell::new(1) });
+        let registration =
+            loom::sync::Arc::new(Registration { users: Rundown::new(), client: UnsafeCell::new(1) });
         registration.users.open();
         let user = {
             let registration = registration.clone();
-            thread::spawn(move || {
-                registration.users.enter().map(|_pass| registration.client.with(|client| read(client)))
-            })
+            thread::spawn(move || registration.users.enter().map(|_pass| registration.client.with(read)))
         };
         registration.users.close();
         while !registration.users.is_empty() {

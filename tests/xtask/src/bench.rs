@@ -8,6 +8,7 @@ use std::process::Command as Process;
 use serde_json::Value;
 
 use crate::arguments::Arguments;
+use crate::bench_rates as rates;
 use crate::command::{Command, Failure};
 use crate::valgrind::{self, Tools};
 use crate::{generated, steps, workspace};
@@ -19,6 +20,7 @@ pub const COMMAND: Command = Command {
     summary: "Count the instructions of the hot paths and write them into docs/performance.md.\n\n\
               --check  write nothing; fail when a path costs more than the page says, by more than 3 per cent\n\n\
               The counts are callgrind's, over the programs in tests/bench, and do not depend on the machine's speed.\n\
+              How fast the hosted machine is here goes into the page too, as an indication that nothing checks.\n\
               valgrind is the machine's own, else comes as a Debian package into the cache folder.",
     run,
 };
@@ -55,12 +57,14 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     }
     let tools = valgrind::prepare()?;
     let counts = count(&tools)?;
+    print(&counts);
+    let rates = rates::measure()?;
     let path = workspace::root().join(PAGE);
     let page = std::fs::read_to_string(&path)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-    generated::write(&workspace::root(), PAGE, &write_sections(&page, &counts, &tools)?)?;
-    print(&counts);
-    Ok(())
+    let page = write_sections(&page, &counts, &tools)?;
+    let page = generated::with_section(&page, COMMAND.name, "hosted machine", &rates::section(&rates))?;
+    generated::write(&workspace::root(), PAGE, &page)
 }
 
 /// Fails when a path costs more than the committed page says.

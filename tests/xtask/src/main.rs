@@ -6,6 +6,7 @@
 
 mod arguments;
 mod bench;
+mod bench_rates;
 mod cache;
 mod command;
 mod ctl;

@@ -52,8 +52,9 @@ struct Believed {
     context: u64,
     /// Requests accepted and not told yet, oldest first: cookie and effect.
     waiting: Vec<(u64, Writes)>,
-    /// The channel's own destination, of [`Data`].
+    /// The channel's own destination, of [`Data`], until its provider stops.
     destination: usize,
+    live: bool,
 }
 
 /// Source and destinations, and what the destinations must hold: `None` where a request failed after it may have run.
@@ -202,11 +203,12 @@ fn one_run(b: &Bench<'_>, seed: u64, calls: u64) -> Done {
             21 => {
                 let (status, channel) = b.allocate_with(client, 0, 0, 64, 0, 0);
                 if status == SUCCESS {
-                    let taken = channels.values().any(|believed| believed.destination == 0);
+                    let taken = channels.values().any(|other| other.live && other.destination == 0);
                     let believed = Believed {
                         context: b.last_context(),
                         waiting: Vec::new(),
                         destination: usize::from(taken),
+                        live: true,
                     };
                     channels.insert(channel, believed);
                 }
@@ -219,11 +221,16 @@ fn one_run(b: &Bench<'_>, seed: u64, calls: u64) -> Done {
                 assert_eq!(status == SUCCESS, known);
                 dead.push(channel);
             }
-            23 if random.below(40) == 0 => {
+            // A provider that is stopped is soon started again: otherwise there is little to see.
+            23 if random.below(if running { 40 } else { 2 }) == 0 => {
                 for context in b.channels() {
                     b.run(context);
                 }
-                match (running, random.below(3)) {
+                let act = random.below(3);
+                if running && act != 1 {
+                    channels.values_mut().for_each(|believed| believed.live = false);
+                }
+                match (running, act) {
                     (true, 0) => {
                         b.stop(provider);
                         running = false;
@@ -246,7 +253,7 @@ fn one_run(b: &Bench<'_>, seed: u64, calls: u64) -> Done {
         }
         settle(b, &mut channels, &mut data, &mut done);
         if call % 64 == 0 {
-            let quiet = channels.values().filter(|believed| believed.waiting.is_empty());
+            let quiet = channels.values().filter(|believed| believed.live && believed.waiting.is_empty());
             done.compared += quiet.map(|believed| data.compare(believed.destination)).sum::<u64>();
         }
         channels.retain(|channel, believed| {

@@ -128,23 +128,42 @@ impl Channel {
         hardware: &Hardware<'_, R, P, C>,
         word: &CompletionWord,
     ) -> Report {
+        let before = word.load(Ordering::Acquire);
         let Some(status) = self.block(hardware).status() else {
             self.left();
             return self.stopped(word);
         };
+        let mut known = status.address() == 0 || status.address() == self.reported;
         match status.state() {
             Some(ioat_regs::State::Halted) => {
                 self.fault(hardware, word, status);
                 return self.stopped(word);
             }
-            Some(ioat_regs::State::Idle) => self.settled = true,
+            Some(ioat_regs::State::Idle) => {
+                self.settled = true;
+                known &= !self.make_good(word, before, status);
+            }
             _ => {}
         }
-        if status.address() == 0 || status.address() == self.reported {
+        if known {
             return Report::Nothing;
         }
         self.reported = status.address();
         Report::Completed(status.address())
+    }
+
+    /// Writes the completion word that an idle engine owes, and says whether it did: the interface believes nothing else
+    /// (Q7). What the engine wrote before it answered the read of CHANSTS has arrived, because on PCI Express a completion
+    /// does not pass a posted write (Base Specification, 2.4.1; relaxed ordering is off, H16). So a word that is still what
+    /// it was `before` is a lost one; one that changed meanwhile is the engine's newer one and stays.
+    fn make_good(&mut self, word: &CompletionWord, before: u64, status: ChanSts) -> bool {
+        let owed = status.address() != 0 && status.address() != ChanSts(before).address();
+        let written =
+            owed && word.compare_exchange(before, status.0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if written {
+            self.seen = status;
+        }
+        written
     }
 
     /// Lets the channel interrupt again and looks at the completion word once more, so that what was completed in

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ioat_core::service::{InterruptKind, claim_shared, set_delay, set_interrupts};
 use ioat_core::{Report, State};
-use ioat_regs::State as Sts;
+use ioat_regs::{ChanSts, State as Sts};
 use netdma_abi::completion::ARMED;
 use proof::proves;
 use script::*;
@@ -94,6 +94,38 @@ fn the_watchdog_finds_a_lost_completion_word_and_then_lets_the_channel_rest() {
         proves!(crate: H31, H44; assert_eq!(channel.watch(hardware, &word), Report::Completed(RING + 0x80)));
         assert_eq!(channel.watch(hardware, &word), Report::Nothing, "everything is done: no further read");
     });
+    let written = ChanSts(word.load(Ordering::Relaxed));
+    assert_eq!(
+        (written.address(), written.state()),
+        (RING + 0x80, Some(Sts::Idle)),
+        "the interface believes the word only"
+    );
+}
+
+#[test]
+fn the_watchdog_leaves_the_word_of_a_busy_engine_to_the_engine() {
+    let mut channel = running(BDX);
+    let word = AtomicU64::new(ARMED);
+    let script = Script::new(status(BDX, RING + 0x80, Sts::Active));
+    script.at_dispatch(|hardware| {
+        assert_eq!(channel.watch(hardware, &word), Report::Nothing);
+        assert_eq!(channel.watch(hardware, &word), Report::Completed(RING + 0x80));
+    });
+    assert_eq!(word.load(Ordering::Relaxed), ARMED);
+}
+
+#[test]
+fn a_word_is_made_good_even_after_the_busy_engine_had_told_of_its_address() {
+    let mut channel = running(BDX);
+    let word = AtomicU64::new(ARMED);
+    let script =
+        Script::new(steps([status(BDX, RING + 0x80, Sts::Active), status(BDX, RING + 0x80, Sts::Idle)]));
+    script.at_dispatch(|hardware| {
+        assert_eq!(channel.watch(hardware, &word), Report::Nothing);
+        assert_eq!(channel.watch(hardware, &word), Report::Completed(RING + 0x80));
+        proves!(crate: H31; assert_eq!(channel.watch(hardware, &word), Report::Completed(RING + 0x80)));
+    });
+    assert_eq!(ChanSts(word.load(Ordering::Relaxed)).address(), RING + 0x80);
 }
 
 #[test]

@@ -208,9 +208,9 @@ impl<M: RingMemory> Ring<M> {
         Some(())
     }
 
-    /// Takes the descriptors up to `end`, at least one, as one request.
+    /// Takes the descriptors up to `end`, at least one, as one request. `None`: there is none.
     pub fn accept(&mut self, end: u64, request: Request) -> Option<()> {
-        let last = end.wrapping_sub(1);
+        let last = end.checked_sub(1).filter(|last| *last >= self.built)?;
         self.fill(last);
         *self.request_mut(last)? = request;
         self.built = end;
@@ -243,7 +243,7 @@ impl<M: RingMemory> Ring<M> {
     /// No request ends from `built` up to `end`.
     fn fill(&mut self, end: u64) {
         let mut position = self.built;
-        while position != end
+        while position < end
             && let Some(request) = self.request_mut(position)
         {
             *request = Request::NONE;
@@ -276,7 +276,7 @@ impl<M: RingMemory> Ring<M> {
     pub fn fail(&mut self, pending: bool, status: NtStatus) {
         let end = if pending { self.built } else { self.posted };
         let mut position = self.done;
-        while position != end
+        while position < end
             && let Some(request) = self.request_mut(position)
         {
             if *request != Request::NONE {

@@ -90,7 +90,7 @@ impl Channel {
                 self.settled = false;
                 Report::Nothing
             }
-            Report::Nothing => self.question(hardware, word),
+            Report::Nothing => self.question(hardware, word).0,
             report => report,
         }
     }
@@ -119,49 +119,52 @@ impl Channel {
             self.settled = false;
             return Report::Nothing;
         }
-        if self.settled { Report::Nothing } else { self.question(hardware, word) }
+        if self.settled {
+            return Report::Nothing;
+        }
+        let (report, rest) = self.question(hardware, word);
+        self.settled = rest.is_some();
+        match rest {
+            Some(rest) if self.make_good(word, now.0, rest) => Report::Completed(rest.address()),
+            _ => report,
+        }
     }
 
-    /// Asks the engine itself.
+    /// Asks the engine itself: what is to be reported, and what CHANSTS says when the engine is idle.
     fn question<R: Registers, P: PciConfig, C: Clock>(
         &mut self,
         hardware: &Hardware<'_, R, P, C>,
         word: &CompletionWord,
-    ) -> Report {
-        let before = word.load(Ordering::Acquire);
+    ) -> (Report, Option<ChanSts>) {
         let Some(status) = self.block(hardware).status() else {
             self.left();
-            return self.stopped(word);
+            return (self.stopped(word), None);
         };
-        let mut known = status.address() == 0 || status.address() == self.reported;
-        match status.state() {
+        let rest = match status.state() {
             Some(ioat_regs::State::Halted) => {
                 self.fault(hardware, word, status);
-                return self.stopped(word);
+                return (self.stopped(word), None);
             }
-            Some(ioat_regs::State::Idle) => {
-                self.settled = true;
-                known &= !self.make_good(word, before, status);
-            }
-            _ => {}
-        }
-        if known {
-            return Report::Nothing;
+            Some(ioat_regs::State::Idle) => Some(status),
+            _ => None,
+        };
+        if status.address() == 0 || status.address() == self.reported {
+            return (Report::Nothing, rest);
         }
         self.reported = status.address();
-        Report::Completed(status.address())
+        (Report::Completed(status.address()), rest)
     }
 
     /// Writes the completion word that an idle engine owes, and says whether it did: the interface believes nothing else
     /// (Q7). What the engine wrote before it answered the read of CHANSTS has arrived, because on PCI Express a completion
     /// does not pass a posted write (Base Specification, 2.4.1; relaxed ordering is off, H16). So a word that is still what
     /// it was `before` is a lost one; one that changed meanwhile is the engine's newer one and stays.
-    fn make_good(&mut self, word: &CompletionWord, before: u64, status: ChanSts) -> bool {
-        let owed = status.address() != 0 && status.address() != ChanSts(before).address();
+    fn make_good(&mut self, word: &CompletionWord, before: u64, rest: ChanSts) -> bool {
+        let owed = rest.address() != 0 && rest.address() != ChanSts(before).address();
         let written =
-            owed && word.compare_exchange(before, status.0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+            owed && word.compare_exchange(before, rest.0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if written {
-            self.seen = status;
+            self.seen = rest;
         }
         written
     }

@@ -368,12 +368,8 @@ fn search_all() -> &'static Seen {
 fn no_sequence_of_eight_happenings_finds_an_unspecified_answer() {
     let seen = search_all();
     for state in State::ALL {
-        for number in 0..HAPPENINGS.len() {
-            assert!(
-                seen.contains_key(&(state.name(), number)),
-                "{state:?} never met {:?}",
-                HAPPENINGS[number]
-            );
+        for (number, happening) in HAPPENINGS.iter().enumerate() {
+            assert!(seen.contains_key(&(state.name(), number)), "{state:?} never met {happening:?}");
         }
     }
     // Nothing but a new start of the device brings back one that has left.

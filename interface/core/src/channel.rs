@@ -22,7 +22,7 @@ use netdma_abi::status::{
 };
 use netdma_abi::{NtStatus, PhysicalAddress, Version, nt_success};
 
-use crate::delivery::Tally;
+use crate::delivery;
 use crate::memory::{Operation, Request, RingMemory};
 use crate::provider::{ChannelContext, EntryPoints};
 use crate::registration::Dialect;
@@ -731,12 +731,9 @@ impl<M: RingMemory> Channel<M> {
 
     #[inline]
     pub(crate) fn take_done(&mut self, room: &mut [Request]) -> (u64, usize) {
-        self.ring.take_done(room)
-    }
-
-    #[inline]
-    pub(crate) fn count_told(&mut self, told: &Tally) {
-        told.add_to(&mut self.statistics);
+        let (first, count) = self.ring.take_done(room);
+        delivery::count(room.get(..count).unwrap_or_default(), &mut self.statistics);
+        (first, count)
     }
 }
 

@@ -26,15 +26,6 @@ pub struct Completed {
     pub status: NtStatus,
 }
 
-/// What was told of one room, for the channel's statistics.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Tally {
-    completed: u64,
-    aborted: u64,
-    failed: u64,
-    bytes: u64,
-}
-
 /// Requests on their way out, and the right to deliver them.
 #[derive(Debug)]
 #[must_use = "dropping it loses completions"]
@@ -43,7 +34,6 @@ pub struct Delivery<R> {
     /// Position of the first descriptor whose request is in the room.
     first: u64,
     count: usize,
-    told: Tally,
 }
 
 impl<M: RingMemory> Channel<M> {
@@ -55,19 +45,18 @@ impl<M: RingMemory> Channel<M> {
         }
         let mut room = self.take_room()?;
         let (first, count) = self.take_done(&mut room);
-        Some(Delivery { room, first, count, told: Tally::default() })
+        Some(Delivery { room, first, count })
     }
 
     /// More requests for who has the right; `None`: there are none, and the right is given back.
     #[inline]
     pub fn next_delivery(&mut self, mut delivery: Delivery<M::Room>) -> Option<Delivery<M::Room>> {
-        self.count_told(&delivery.told);
         if !self.ring().has_news() {
             self.give_room(delivery.room);
             return None;
         }
         let (first, count) = self.take_done(&mut delivery.room);
-        Some(Delivery { first, count, told: Tally::default(), ..delivery })
+        Some(Delivery { first, count, ..delivery })
     }
 }
 
@@ -87,43 +76,42 @@ pub fn deliver<L: Locked>(
     mut tell: impl FnMut(Completed),
 ) {
     let mut next = Some(delivery);
-    while let Some(mut delivery) = next {
-        delivery.told =
-            tell_all(delivery.first, delivery.room.get(..delivery.count).unwrap_or_default(), &mut tell);
+    while let Some(delivery) = next {
+        tell_all(delivery.first, delivery.room.get(..delivery.count).unwrap_or_default(), &mut tell);
         next = channel.with(|channel| channel.next_delivery(delivery)).flatten();
     }
 }
 
 /// Tells every request that ends in the descriptors from position `first` on.
 #[inline]
-fn tell_all(first: u64, room: &[Request], tell: &mut impl FnMut(Completed)) -> Tally {
-    let mut told = Tally::default();
+fn tell_all(first: u64, room: &[Request], tell: &mut impl FnMut(Completed)) {
     let mut cookie = first;
     for request in room {
         cookie = cookie.wrapping_add(1);
-        if request.status == STATUS_SUCCESS {
-            told.bytes = told.bytes.wrapping_add(request.bytes.into());
-        } else {
-            // Neither a failure nor the middle of a request is counted as completed.
-            told.completed = told.completed.wrapping_sub(1);
-            match request.status {
-                STATUS_PENDING => continue,
-                STATUS_REQUEST_ABORTED => told.aborted = told.aborted.wrapping_add(1),
-                _ => told.failed = told.failed.wrapping_add(1),
-            }
+        if request.status != STATUS_PENDING {
+            tell(Completed { cookie, context: request.context, status: request.status });
         }
-        tell(Completed { cookie, context: request.context, status: request.status });
     }
-    told.completed = told.completed.wrapping_add(room.len() as u64);
-    told
 }
 
-impl Tally {
-    #[inline]
-    pub(crate) fn add_to(&self, statistics: &mut Statistics) {
-        statistics.completed = statistics.completed.wrapping_add(self.completed);
-        statistics.aborted = statistics.aborted.wrapping_add(self.aborted);
-        statistics.failed = statistics.failed.wrapping_add(self.failed);
-        statistics.bytes = statistics.bytes.wrapping_add(self.bytes);
+/// Counts what ends in a room, under the lock and before a client hears of it: who was told of a request finds it counted.
+#[inline]
+pub(crate) fn count(room: &[Request], statistics: &mut Statistics) {
+    let (mut bytes, mut others) = (0_u64, 0_u64);
+    for request in room {
+        if request.status == STATUS_SUCCESS {
+            bytes = bytes.wrapping_add(request.bytes.into());
+            continue;
+        }
+        // Neither a failure nor the middle of a request is completed.
+        others = others.wrapping_add(1);
+        match request.status {
+            STATUS_PENDING => {}
+            STATUS_REQUEST_ABORTED => statistics.aborted = statistics.aborted.wrapping_add(1),
+            _ => statistics.failed = statistics.failed.wrapping_add(1),
+        }
     }
+    let completed = (room.len() as u64).wrapping_sub(others);
+    statistics.completed = statistics.completed.wrapping_add(completed);
+    statistics.bytes = statistics.bytes.wrapping_add(bytes);
 }

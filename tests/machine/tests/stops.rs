@@ -61,8 +61,9 @@ fn a_stop_tells_what_broke_where_under_which_locks_and_what_came_before() {
     assert!(innermost.line.as_ref().is_some_and(|line| line.contains(".rs:")), "{stop}");
     assert!(stop.stack.iter().any(|frame| frame.symbol.contains("NetDmaRegisterClient")), "{stop}");
 
-    let lock = stop.locks.iter().find(|lock| lock.kind == "spin lock").expect("the client's lock");
-    assert_eq!(lock.holder, format!("cpu {}", stop.cpu));
+    // The client's lock; another processor may hold others.
+    let own = format!("cpu {}", stop.cpu);
+    assert!(stop.locks.iter().any(|lock| lock.kind == "spin lock" && lock.holder == own), "{stop}");
 
     assert_eq!(stop.events.len(), 64);
     assert!(stop.events.windows(2).all(|pair| pair[0].number + 1 == pair[1].number), "{stop}");

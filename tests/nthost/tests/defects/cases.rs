@@ -58,6 +58,7 @@ pub static CASES: &[Case] = cases! {
         stall_for_long: "StallTooLong" 0xC4 "200000 microseconds";
         poll_at_dispatch: "DpcWatchdog" 0x133 "";
         lock_taken_twice: "Deadlock" 0x0F "takes a spin lock that it holds already";
+        callback_under_a_lock: "Deadlock" 0x0F "takes a spin lock that it holds already";
         lock_order: "Deadlock" 0xC4 "the other way round";
         lock_circle: "Deadlock" 0xC4 "the other way round";
         lock_never_taken: "SpinLockRelease" 0x10 "releases a spin lock that it does not hold";

@@ -9,6 +9,7 @@ use nthost::stop::bugcheck;
 
 use crate::cases::Case;
 use crate::lives::root;
+use crate::races::RACES;
 
 /// The page for the drivers that were caught.
 pub fn page(caught: &[(&Case, Box<Stop>)]) -> String {
@@ -47,6 +48,17 @@ pub fn page(caught: &[(&Case, Box<Stop>)]) -> String {
                 cell(&said(stop))
             );
         }
+    }
+    page.push_str(
+        "\n## Races\n\nMistakes that show under some schedules only. Each is found within 1,000 seeds, and replays from the seed.\n\n\
+         | Driver | Its mistake |\n|---|---|\n",
+    );
+    for driver in RACES {
+        let _ = writeln!(
+            page,
+            "| [{driver}](../tests/defects/examples/{driver}.rs) | {} |",
+            cell(&mistake(driver))
+        );
     }
     page.push_str("\n## Bug checks\n\n| Code | Name | Meaning |\n|---|---|---|\n");
     let mut codes: Vec<u32> = caught.iter().map(|(_, stop)| stop.code).filter(|&code| code != 0).collect();

@@ -2,7 +2,7 @@
 //!
 //! A thread is a fiber of the host. Interrupts and DPCs run nested on the stack of whatever thread is current on their
 //! processor, as on Windows. All fibers of a machine run on one host thread: at a switch point the running one may hand
-//! it to another processor's. Only in free-running mode ([`parallel`]) each processor has a host thread of its own.
+//! it to another processor's. Only in free-running mode (`parallel`) each processor has a host thread of its own.
 
 pub mod dpc;
 pub mod interrupt;

@@ -2,7 +2,7 @@
 //!
 //! A [`Guarded`] value is only reachable inside a closure. No closure may contain a switch point or call driver code:
 //! another virtual processor could want the same value. The rule is checked at every switch point. The functions that
-//! use the thread-local count are not inlined: see [`crate::cpu::parallel`].
+//! use the thread-local count are not inlined: see `crate::cpu::parallel`.
 
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError, TryLockError};

@@ -127,9 +127,9 @@ fn shorten(word: &str) -> String {
         (symbol, offset.trim_start_matches(|c: char| c.is_ascii_hexdigit()))
     });
     let is_address = |digits: &str| digits.len() > 6 && digits.chars().all(|c| c.is_ascii_hexdigit());
-    let number = word.trim_end_matches([',', ':', ';', '.']);
+    let number = word.trim_start_matches('(').trim_end_matches([',', ':', ';', '.', ')']);
     if number.strip_prefix("0x").is_some_and(is_address) {
-        return format!("an address{}{rest}", &word[number.len()..]);
+        return word.replace(number, "an address") + rest;
     }
     format!("{word}{rest}")
 }

@@ -9,7 +9,7 @@
 //! | [`PROVIDERS`] | buffered, read | - | as many [`Provider`]s as fit |
 //! | [`OPEN_CHANNEL`] | buffered, read and write | [`OpenChannel`] | [`Channel`] |
 //! | [`CLOSE_CHANNEL`] | buffered, read and write | [`ChannelNumber`] | - |
-//! | [`COPY`] | direct, read and write | [`Copy`], then [`Piece`]s | the buffer that is copied within |
+//! | [`COPY`] | direct, read and write | [`struct@Copy`], then [`Piece`]s | the buffer that is copied within |
 //! | [`CONTROL`] | buffered, read and write | [`Control`] | - |
 //! | [`STATISTICS`] | buffered, read | [`StatisticsOf`] | [`Statistics`] |
 //!

@@ -1,5 +1,5 @@
-//! How the image comes to life and leaves. Windows calls [`DllInitialize`] when a driver that imports from the image is
-//! loaded, [`DriverEntry`] when the image's service is started, and nothing before the first call of an export can be
+//! How the image comes to life and leaves. Windows calls `DllInitialize` when a driver that imports from the image is
+//! loaded, `DriverEntry` when the image's service is started, and nothing before the first call of an export can be
 //! relied on; so all of them lead to [`init`], which does its work once (D1).
 #![allow(unsafe_code, reason = "C entry points")]
 
@@ -40,7 +40,7 @@ fn read_settings(service: Wide<'_>, irql: &Passive) {
     }
 }
 
-/// The service's start. No unload routine is set: the image leaves by [`DllUnload`] or not at all.
+/// The service's start. No unload routine is set: the image leaves by `DllUnload` or not at all.
 ///
 /// # Safety
 /// Called by the system at PASSIVE_LEVEL with the service's registry path.

@@ -102,6 +102,9 @@ impl Apt {
         if packages.is_empty() {
             return Err(Failure::usage("apt-get left no package behind"));
         }
+        // dpkg-deb makes one folder, not those above it.
+        fs::create_dir_all(folder)
+            .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))?;
         for package in packages {
             steps::run("unpack", Command::new("dpkg-deb").arg("-x").arg(&package).arg(folder), |_| {})?;
         }

@@ -107,7 +107,7 @@ fn the_command_in_a_stop_replays_it() {
     let (before, after) = stop.replay.split_once(test).expect("the test's name");
     let (variable, program) = before.split_once(' ').expect("a variable");
     if std::env::var_os("CARGO_PKG_NAME").is_some() {
-        assert_eq!(program, "cargo test -p machine --test stops ");
+        assert_eq!(program, "cargo test --profile tests -p machine --test stops ");
     }
     let (name, seed) = variable.split_once('=').expect("a variable");
     let mut again = Command::new(std::env::current_exe().expect("this program"));

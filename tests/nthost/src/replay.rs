@@ -42,7 +42,7 @@ pub fn command(seed: u64) -> String {
             } else {
                 format!("--test {target}")
             };
-            format!("cargo test -p {package} {target}{filter}")
+            format!("cargo test --profile tests -p {package} {target}{filter}")
         }
         _ => format!("{}{}", program.display(), filter.replace(" --", "")),
     };

@@ -16,7 +16,7 @@ const PACKAGES: &[&str] = &["nodejs"];
 /// program says so test by test, and does not succeed.
 pub fn debugger_tests() -> Process {
     let mut command = steps::cargo_command();
-    command.args(["test", "--package", "machine", "--test", "debugger"]);
+    command.args(["test", "--profile", "tests", "--package", "machine", "--test", "debugger"]);
     match find() {
         Ok(Some(program)) => {
             command.env("NETDMA_NODE", program);

@@ -33,7 +33,8 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     defects::build()?;
     let seen = begin()?;
     let mut test = steps::cargo_command();
-    test.args(["test", "--package", "nthost", "--test", "defects", "each_defect"]).env(SEEN, &seen);
+    test.args(["test", "--profile", "tests", "--package", "nthost", "--test", "defects", "each_defect"])
+        .env(SEEN, &seen);
     steps::run("rules", &mut test, |_| {})?;
     if arguments.has("--check") { check() } else { generated::write(&workspace::root(), PAGE, &seen_page()?) }
 }

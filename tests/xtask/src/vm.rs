@@ -73,6 +73,8 @@ pub fn every_run() -> Result<Process, Failure> {
 /// The program that boots the guests.
 fn guests(lab: &Path) -> Process {
     let mut command = steps::cargo_command();
-    command.args(["test", "--package", "ioat-vfio", "--test", "guests", "--"]).env("NETDMA_VM_LAB", lab);
+    command
+        .args(["test", "--profile", "tests", "--package", "ioat-vfio", "--test", "guests", "--"])
+        .env("NETDMA_VM_LAB", lab);
     command
 }

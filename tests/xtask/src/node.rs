@@ -15,8 +15,8 @@ const PACKAGES: &[&str] = &["nodejs"];
 /// The tests of the debugger script, as a test program to be started. Where there is no Node and none can be had, the
 /// program says so test by test, and does not succeed.
 pub fn debugger_tests() -> Process {
-    let mut command = steps::cargo_command();
-    command.args(["test", "--profile", "tests", "--package", "machine", "--test", "debugger"]);
+    let mut command = steps::cargo_test_command();
+    command.args(["--package", "machine", "--test", "debugger"]);
     match find() {
         Ok(Some(program)) => {
             command.env("NETDMA_NODE", program);

@@ -32,9 +32,8 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     arguments.no_rest()?;
     defects::build()?;
     let seen = begin()?;
-    let mut test = steps::cargo_command();
-    test.args(["test", "--profile", "tests", "--package", "nthost", "--test", "defects", "each_defect"])
-        .env(SEEN, &seen);
+    let mut test = steps::cargo_test_command();
+    test.args(["--package", "nthost", "--test", "defects", "each_defect"]).env(SEEN, &seen);
     steps::run("rules", &mut test, |_| {})?;
     if arguments.has("--check") { check() } else { generated::write(&workspace::root(), PAGE, &seen_page()?) }
 }

@@ -33,6 +33,13 @@ pub fn cargo_command() -> Command {
     command
 }
 
+/// `cargo test` with the profile that all tests are built with, so that no two steps build them differently.
+pub fn cargo_test_command() -> Command {
+    let mut command = cargo_command();
+    command.args(["test", "--profile", "tests"]);
+    command
+}
+
 /// Runs `command` with its output in a log under target/logs, shown only when it fails. `line` sees each line as
 /// it comes. On a terminal the last line stands as progress until the next.
 ///

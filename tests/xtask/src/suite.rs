@@ -105,11 +105,8 @@ fn lint() -> Result<(), Failure> {
 /// Every test of every crate that builds on any machine, with the proofs they record.
 fn test(tally: &mut Tally) -> Result<(), Failure> {
     let proofs = requirements::begin()?;
-    let mut portable = steps::cargo_command();
-    portable
-        .args(["test", "--profile", "tests", "--no-fail-fast"])
-        .env(proof::FOLDER, &proofs)
-        .env(rules::SEEN, rules::begin()?);
+    let mut portable = steps::cargo_test_command();
+    portable.arg("--no-fail-fast").env(proof::FOLDER, &proofs).env(rules::SEEN, rules::begin()?);
     let outcome = cargo_test("tests", &mut portable, tally);
     // The driver crates' own unit tests run here too, over the stand-ins of the WDK.
     let mut drivers = steps::cargo_command();

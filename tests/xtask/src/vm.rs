@@ -72,9 +72,7 @@ pub fn every_run() -> Result<Process, Failure> {
 
 /// The program that boots the guests.
 fn guests(lab: &Path) -> Process {
-    let mut command = steps::cargo_command();
-    command
-        .args(["test", "--profile", "tests", "--package", "ioat-vfio", "--test", "guests", "--"])
-        .env("NETDMA_VM_LAB", lab);
+    let mut command = steps::cargo_test_command();
+    command.args(["--package", "ioat-vfio", "--test", "guests", "--"]).env("NETDMA_VM_LAB", lab);
     command
 }

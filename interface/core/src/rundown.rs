@@ -25,9 +25,10 @@ impl Rundown {
         Self(AtomicU32::new(CLOSED))
     }
 
-    /// Lets users in. For the owner, while it is empty.
+    /// Lets users in. For the owner, while it is empty. A visitor that is just being turned away keeps its count until it
+    /// has left.
     pub fn open(&self) {
-        self.0.store(0, Ordering::Release);
+        self.0.fetch_and(!CLOSED, Ordering::Release);
     }
 
     /// Enters, if the object is open. The pass is given back by dropping it.

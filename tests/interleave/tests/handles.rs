@@ -80,7 +80,8 @@ struct Registration {
     client: UnsafeCell<u32>,
 }
 
-/// Deregistration waits for who is inside and then clears the record; a new registration fills it. A user sees a whole one.
+/// Deregistration waits for who is inside and then clears the record; a new registration fills it. A user sees a whole one,
+/// and who is turned away meanwhile leaves no trace: the new registration lets users in, and waits for them when it ends.
 #[test]
 fn a_deregistration_meets_users_and_the_next_registration() {
     loom::model(|| {
@@ -97,9 +98,15 @@ fn a_deregistration_meets_users_and_the_next_registration() {
         }
         registration.client.with_mut(|client| write(client, 2));
         registration.users.open();
+        let next = registration.users.enter();
         if let Some(seen) = user.join().expect("the user ended") {
             assert!([1, 2].contains(&seen));
         }
+        assert!(next.is_some(), "the next registration is open");
+        registration.users.close();
+        assert!(!registration.users.is_empty(), "somebody is inside");
+        drop(next);
+        assert!(registration.users.is_empty(), "the last one has left");
     });
 }
 

@@ -26,6 +26,7 @@ mod package;
 mod package_catalog;
 mod picture;
 mod requirements;
+mod requirements_excluded;
 mod rules;
 mod specification;
 mod steps;

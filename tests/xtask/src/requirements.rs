@@ -13,6 +13,7 @@ use proof::{On, Proof, Requirement};
 use crate::arguments::Arguments;
 use crate::command::{Command, Failure};
 use crate::generated::{self, cell};
+use crate::requirements_excluded::{self as excluded, Excluded};
 use crate::specification::{self, Specification};
 use crate::workspace;
 
@@ -23,12 +24,15 @@ pub const COMMAND: Command = Command {
     summary: "List every R, M and H of docs/spec with its tests, and write docs/requirements.md.\n\n\
               The proofs are those of the last complete `cargo xtask test`.\n\
               --check  write nothing; fail when a proof was lost or the page is out of date\n\
-              --open   list only what no test proves yet",
+              --open   list only what no test proves and no rule excludes",
     run,
 };
 
 /// The generated page.
 const PAGE: &str = "docs/requirements.md";
+
+/// What the cell of an excluded requirement begins with.
+const EXCLUDED: &str = "excluded by ";
 
 /// Written into the record folder when every test has been run.
 const COMPLETE: &str = "complete";
@@ -36,20 +40,44 @@ const COMPLETE: &str = "complete";
 /// Proofs by requirement.
 type Proofs = BTreeMap<Requirement, BTreeSet<Proof>>;
 
+/// What is known of the requirements.
+struct Found {
+    /// What tests prove.
+    proofs: Proofs,
+    /// What rules exclude.
+    excluded: Excluded,
+}
+
+impl Found {
+    /// What these proofs and the list of exclusions say together.
+    ///
+    /// # Errors
+    /// The list is not in order.
+    fn of(proofs: Proofs) -> Result<Self, Failure> {
+        let excluded = excluded::read(|requirement| proofs.contains_key(&requirement))?;
+        Ok(Self { proofs, excluded })
+    }
+
+    /// Neither proven nor excluded.
+    fn is_open(&self, requirement: Requirement) -> bool {
+        !self.proofs.contains_key(&requirement) && !self.excluded.contains_key(&requirement)
+    }
+}
+
 fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let arguments = Arguments::parse(words, &["--check", "--open"], &[])?;
     arguments.no_rest()?;
     let root = workspace::root();
     let specifications = specification::read(&root)?;
-    let proofs = records(&folder())?;
+    let found = Found::of(records(&folder())?)?;
     if arguments.has("--check") {
-        return check_against(&root, &specifications, &proofs);
+        return check_against(&root, &specifications, &found);
     }
-    list(&specifications, &proofs, arguments.has("--open"));
+    list(&specifications, &found, arguments.has("--open"));
     if arguments.has("--open") {
         return Ok(());
     }
-    generated::write(&root, PAGE, &page(&specifications, &proofs))
+    generated::write(&root, PAGE, &page(&specifications, &found))
 }
 
 /// Where tests record their proofs while `cargo xtask test` runs.
@@ -85,14 +113,14 @@ pub fn end(folder: &Path) -> Result<(), Failure> {
 /// As said, or there are no records of a complete run.
 pub fn check() -> Result<(), Failure> {
     let root = workspace::root();
-    check_against(&root, &specification::read(&root)?, &records(&folder())?)
+    check_against(&root, &specification::read(&root)?, &Found::of(records(&folder())?)?)
 }
 
-fn check_against(root: &Path, specifications: &[Specification], proofs: &Proofs) -> Result<(), Failure> {
+fn check_against(root: &Path, specifications: &[Specification], found: &Found) -> Result<(), Failure> {
     let committed = std::fs::read_to_string(root.join(PAGE)).unwrap_or_default();
     let lost: Vec<String> = proven_on(&committed)
         .into_iter()
-        .filter(|requirement| !proofs.contains_key(requirement))
+        .filter(|requirement| !found.proofs.contains_key(requirement))
         .map(|requirement| requirement.to_string())
         .collect();
     if !lost.is_empty() {
@@ -102,7 +130,7 @@ fn check_against(root: &Path, specifications: &[Specification], proofs: &Proofs)
             lost.join(", ")
         )));
     }
-    generated::check(root, PAGE, &page(specifications, proofs), COMMAND.name)
+    generated::check(root, PAGE, &page(specifications, found), COMMAND.name)
 }
 
 /// The requirements that a generated page lists as proven.
@@ -111,7 +139,8 @@ fn proven_on(page: &str) -> BTreeSet<Requirement> {
         .filter_map(|line| {
             let mut cells = line.strip_prefix("| ")?.split(" | ");
             let requirement = Requirement::find(cells.next()?)?;
-            (!line.ends_with("| open |")).then_some(requirement)
+            let tests = cells.last()?;
+            (tests != "open |" && !tests.starts_with(EXCLUDED)).then_some(requirement)
         })
         .collect()
 }
@@ -143,33 +172,37 @@ fn records(folder: &Path) -> Result<Proofs, Failure> {
     Ok(proofs)
 }
 
-/// Prints the requirements, proven and open, or only the open ones.
-fn list(specifications: &[Specification], proofs: &Proofs, open_only: bool) {
+/// Prints all requirements, or only the open ones.
+fn list(specifications: &[Specification], found: &Found, open_only: bool) {
     for entry in specifications.iter().flat_map(|specification| &specification.entries) {
-        let proven = proofs.get(&entry.requirement);
-        if open_only && proven.is_some() {
+        let is_open = found.is_open(entry.requirement);
+        if open_only && !is_open {
             continue;
         }
-        let mark = if proven.is_some() { ' ' } else { '?' };
+        let mark = if is_open { '?' } else { ' ' };
         println!("{mark} {:<5}{}", entry.requirement.to_string(), entry.text);
-        for proof in proven.into_iter().flatten() {
+        for proof in found.proofs.get(&entry.requirement).into_iter().flatten() {
             println!("         {:<6} {}  ({})", proof.on.word(), proof.test, proof.place);
+        }
+        if let Some(exclusion) = found.excluded.get(&entry.requirement) {
+            println!("         {EXCLUDED}{}: {}", exclusion.rule, exclusion.reason);
         }
     }
     println!();
     for specification in specifications {
-        for count in counts(specification, proofs) {
+        for count in counts(specification, found) {
             println!("{count}");
         }
     }
 }
 
-/// How many requirements of one kind are proven, and on what.
+/// How many requirements of one kind are proven, and on what, and how many are excluded.
 struct Count {
     kind: char,
     all: usize,
     proven: usize,
     on: [(On, usize); 3],
+    excluded: usize,
 }
 
 impl std::fmt::Display for Count {
@@ -178,11 +211,14 @@ impl std::fmt::Display for Count {
         for (on, count) in self.on.iter().filter(|(_, count)| *count > 0) {
             write!(f, ", {count} on the {}", on.word())?;
         }
+        if self.excluded > 0 {
+            write!(f, "; {} excluded", self.excluded)?;
+        }
         Ok(())
     }
 }
 
-fn counts(specification: &Specification, proofs: &Proofs) -> Vec<Count> {
+fn counts(specification: &Specification, found: &Found) -> Vec<Count> {
     let mut kinds: Vec<char> = specification.entries.iter().map(|entry| entry.requirement.kind()).collect();
     kinds.sort_unstable();
     kinds.dedup();
@@ -194,7 +230,7 @@ fn counts(specification: &Specification, proofs: &Proofs) -> Vec<Count> {
             let proven = |on: Option<On>| {
                 of_kind
                     .iter()
-                    .filter_map(|entry| proofs.get(&entry.requirement))
+                    .filter_map(|entry| found.proofs.get(&entry.requirement))
                     .filter(|found| on.is_none_or(|on| found.iter().any(|proof| proof.on == on)))
                     .count()
             };
@@ -203,28 +239,35 @@ fn counts(specification: &Specification, proofs: &Proofs) -> Vec<Count> {
                 all: of_kind.len(),
                 proven: proven(None),
                 on: [On::Image, On::Model, On::Crate].map(|on| (on, proven(Some(on)))),
+                excluded: of_kind
+                    .iter()
+                    .filter(|entry| found.excluded.contains_key(&entry.requirement))
+                    .count(),
             }
         })
         .collect()
 }
 
 /// The generated page.
-fn page(specifications: &[Specification], proofs: &Proofs) -> String {
+fn page(specifications: &[Specification], found: &Found) -> String {
     let mut page = String::from(
         "# Requirements and their tests\n\n\
          Generated by `cargo xtask requirements` from the records of a complete `cargo xtask test`; do not edit. A\n\
          requirement counts as proven when an assertion tagged with its number held in that run. *image*: a driver\n\
          image as it ships, on the hosted machine. *model*: the engine model. *crate*: portable code as an ordinary\n\
-         crate. What no test proves yet is *open*. The hosted machine is ours: see [evidence.md](evidence.md).\n\n\
-         | Kind | All | Proven | on image | on model | on crate | Open |\n|---|---|---|---|---|---|---|\n",
+         crate. What no test can prove on our drivers is *excluded*, with the rule that does it; what is left is *open*.\n\
+         The hosted machine is ours: see [evidence.md](evidence.md).\n\n\
+         | Kind | All | Proven | on image | on model | on crate | Excluded | Open |\n|---|---|---|---|---|---|---|---|\n",
     );
     // Writing to a String cannot fail.
     for specification in specifications {
-        for Count { kind, all, proven, on: [image, model, portable] } in counts(specification, proofs) {
-            let open = all - proven;
+        for Count { kind, all, proven, on: [image, model, portable], excluded } in
+            counts(specification, found)
+        {
+            let open = all - proven - excluded;
             let _ = writeln!(
                 page,
-                "| {kind} ([{0}](spec/{0})) | {all} | {proven} | {1} | {2} | {3} | {open} |",
+                "| {kind} ([{0}](spec/{0})) | {all} | {proven} | {1} | {2} | {3} | {excluded} | {open} |",
                 specification.page, image.1, model.1, portable.1
             );
         }
@@ -242,17 +285,20 @@ fn page(specifications: &[Specification], proofs: &Proofs) -> String {
                 "| {} | {} | {} |",
                 entry.requirement,
                 cell(&entry.text),
-                tests(proofs.get(&entry.requirement))
+                tests(found, entry.requirement)
             );
         }
     }
     page
 }
 
-/// The tests of one requirement. Lines of the sources are left out: they move with every edit.
-fn tests(proofs: Option<&BTreeSet<Proof>>) -> String {
+/// The tests of one requirement, or why it has none. Lines of the sources are left out: they move with every edit.
+fn tests(found: &Found, requirement: Requirement) -> String {
+    if let Some(exclusion) = found.excluded.get(&requirement) {
+        return format!("{EXCLUDED}{}: {}", exclusion.rule, cell(exclusion.reason));
+    }
     let mut by_kind: BTreeMap<On, BTreeSet<&str>> = BTreeMap::new();
-    for proof in proofs.into_iter().flatten() {
+    for proof in found.proofs.get(&requirement).into_iter().flatten() {
         by_kind.entry(proof.on).or_default().insert(&proof.test);
     }
     if by_kind.is_empty() {
@@ -276,16 +322,20 @@ mod tests_of_the_page {
             section: "Version".into(),
             text: "(I; D16) a | b".into(),
         };
-        vec![Specification { page: "netdma.md", title: "NetDMA", entries: vec![entry("R14"), entry("R15")] }]
+        vec![Specification {
+            page: "netdma.md",
+            title: "NetDMA",
+            entries: vec![entry("R14"), entry("R15"), entry("R17")],
+        }]
     }
 
-    fn proofs(lines: &[&str]) -> Proofs {
+    fn found(lines: &[&str]) -> Found {
         let mut proofs = Proofs::new();
         for line in lines {
             let proof: Proof = line.parse().unwrap();
             proofs.entry(proof.requirement).or_default().insert(proof);
         }
-        proofs
+        Found::of(proofs).unwrap()
     }
 
     /// A repository in the temporary folder that holds only `page`.
@@ -297,20 +347,21 @@ mod tests_of_the_page {
     }
 
     #[test]
-    fn the_page_lists_proven_and_open_requirements() {
-        let proofs = proofs(&["R14\timage\troad::a\ta.rs:1", "R14\tcrate\tabi::b\tb.rs:1"]);
-        let page = page(&specifications(), &proofs);
+    fn the_page_lists_proven_excluded_and_open_requirements() {
+        let found = found(&["R14\timage\troad::a\ta.rs:1", "R14\tcrate\tabi::b\tb.rs:1"]);
+        let page = page(&specifications(), &found);
         assert!(page.contains("| R14 | (I; D16) a \\| b | image: `road::a`; crate: `abi::b` |"), "{page}");
         assert!(page.contains("| R15 | (I; D16) a \\| b | open |"), "{page}");
-        assert!(page.contains("| 2 | 1 | 1 | 0 | 1 | 1 |"), "{page}");
+        assert!(page.contains("| R17 | (I; D16) a \\| b | excluded by D1, Q32: "), "{page}");
+        assert!(page.contains("| 3 | 1 | 1 | 0 | 1 | 1 | 1 |"), "{page}");
         assert_eq!(proven_on(&page), BTreeSet::from([Requirement::named("R14")]));
     }
 
     #[test]
     fn a_lost_proof_is_named() {
-        let before = proofs(&["R14\timage\troad::a\ta.rs:1", "R15\timage\troad::a\ta.rs:1"]);
+        let before = found(&["R14\timage\troad::a\ta.rs:1", "R15\timage\troad::a\ta.rs:1"]);
         let root = repository("lost", &page(&specifications(), &before));
-        let now = proofs(&["R14\timage\troad::a\ta.rs:1"]);
+        let now = found(&["R14\timage\troad::a\ta.rs:1"]);
         let failure = check_against(&root, &specifications(), &now).unwrap_err().to_string();
         let kept = check_against(&root, &specifications(), &before);
         std::fs::remove_dir_all(&root).unwrap();
@@ -320,11 +371,20 @@ mod tests_of_the_page {
 
     #[test]
     fn a_new_proof_makes_the_page_out_of_date() {
-        let root = repository("new", &page(&specifications(), &Proofs::new()));
-        let now = proofs(&["R14\timage\troad::a\ta.rs:1"]);
+        let root = repository("new", &page(&specifications(), &found(&[])));
+        let now = found(&["R14\timage\troad::a\ta.rs:1"]);
         let failure = check_against(&root, &specifications(), &now).unwrap_err().to_string();
         std::fs::remove_dir_all(&root).unwrap();
         assert!(failure.contains("out of date"), "{failure}");
+    }
+
+    #[test]
+    fn a_requirement_that_is_excluded_and_proven_is_refused() {
+        let mut proofs = Proofs::new();
+        let proof: Proof = "R17\timage\troad::a\ta.rs:1".parse().unwrap();
+        proofs.entry(proof.requirement).or_default().insert(proof);
+        let failure = Found::of(proofs).err().unwrap().to_string();
+        assert!(failure.contains("R17 is excluded and proven"), "{failure}");
     }
 
     #[test]

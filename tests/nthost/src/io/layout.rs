@@ -15,6 +15,8 @@ pub(crate) mod driver {
     pub const INIT: u64 = 0x58;
     pub const UNLOAD: u64 = 0x68;
     pub const MAJOR_FUNCTION: u64 = 0x70;
+    /// IRP_MJ_MAXIMUM_FUNCTION + 1.
+    pub const MAJOR_FUNCTIONS: u64 = 28;
 
     /// DRIVER_EXTENSION lies behind the driver object.
     pub const EXTENSION_SIZE: u64 = 0x50;

@@ -27,6 +27,17 @@ pub(crate) struct Driver {
     strings: Vec<u64>,
 }
 
+/// The routines that a driver object names; zero where it names none.
+#[derive(Debug, Clone)]
+pub struct DriverRoutines {
+    /// DriverExtension->AddDevice.
+    pub add_device: u64,
+    /// DriverUnload.
+    pub unload: u64,
+    /// MajorFunction, by IRP_MJ_ code.
+    pub dispatch: Vec<u64>,
+}
+
 /// Why a service does not start or stop.
 #[derive(Debug)]
 pub enum ServiceError {
@@ -113,6 +124,20 @@ impl ImageSource for Disk<'_> {
 }
 
 impl Kernel {
+    /// What the driver object of a running service names.
+    #[must_use]
+    pub fn driver_routines(&self, service: &str) -> Option<DriverRoutines> {
+        let object = self.driver_of_service(service)?;
+        let extension: u64 = self.read(object + driver::EXTENSION);
+        let dispatch =
+            (0..driver::MAJOR_FUNCTIONS).map(|major| self.read(object + driver::MAJOR_FUNCTION + 8 * major));
+        Some(DriverRoutines {
+            add_device: self.read(extension + driver::EXTENSION_ADD_DEVICE),
+            unload: self.read(object + driver::UNLOAD),
+            dispatch: dispatch.collect(),
+        })
+    }
+
     /// Starts a service: loads its image and calls DriverEntry. Returns the driver object.
     pub(crate) fn load_driver(&self, service: &str) -> Result<u64, ServiceError> {
         if let Some(running) = self.driver_of_service(service) {

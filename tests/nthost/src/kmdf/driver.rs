@@ -97,11 +97,26 @@ exports! {
         if has_unload {
             k.write(object + driver::UNLOAD, k.export_address(&FxDriverUnload::EXPORT));
         }
+        // The framework is the driver that the system sees (KMDF source, FxDriver::Initialize).
+        let extension: u64 = k.read(object + driver::EXTENSION);
+        k.write(extension + driver::EXTENSION_ADD_DEVICE, k.export_address(&FxDriverAddDevice::EXPORT));
+        let dispatch = k.export_address(&FxDeviceDispatch::EXPORT);
+        (0..driver::MAJOR_FUNCTIONS).for_each(|major| k.write(object + driver::MAJOR_FUNCTION + 8 * major, dispatch));
         k.set_host_dispatch(object, crate::kmdf::device::dispatch);
         if result != 0 {
             k.write(result, handle);
         }
         status::SUCCESS
+    }
+
+    /// The framework's AddDevice: EvtDriverDeviceAdd.
+    fn FxDriverAddDevice(k; object: u64, pdo: u64) -> i32 [PASSIVE, "KMDF source, FxDriver::AddDevice"] {
+        k.framework_add_device(object, pdo).unwrap_or(status::UNSUCCESSFUL)
+    }
+
+    /// The framework's dispatch routine, one for all major functions.
+    fn FxDeviceDispatch(k; device: u64, packet: u64) -> i32 [DISPATCH, "KMDF source, FxDevice::Dispatch"] {
+        crate::kmdf::device::dispatch(k, device, packet)
     }
 
     /// The framework's DriverUnload: EvtDriverUnload, then the WDFDRIVER goes.

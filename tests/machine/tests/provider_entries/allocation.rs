@@ -1,0 +1,94 @@
+//! AllocateDmaChannel and FreeDmaChannel.
+
+use ioat_regs::State;
+use machine::lab::Failure;
+use netdma_abi::descriptor::NULL_TRANSFER;
+use proof::proves;
+
+use crate::bench::*;
+
+#[test]
+fn an_allocation_answers_context_and_processor_or_changes_nothing() -> Result<(), Failure> {
+    let mut bench = bench(0x6F20)?;
+    // At DISPATCH_LEVEL, where the machine stops a driver that waits or touches paged memory.
+    let at = bench.parameters(0b10, None, u32::MAX)?;
+    let (status, context, processor) = bench.allocate_with(DISPATCH, at)?;
+    proves!(image: R91, R93, R95, R101, R274; assert_eq!((status, context != 0, processor), (SUCCESS, true, 1)));
+
+    // The only channel is taken: nothing is answered, and the channel that was given still works.
+    let at = bench.parameters(0, None, 0)?;
+    let (status, nothing, untouched) = bench.allocate_with(PASSIVE, at)?;
+    proves!(image: R98, R100, R274; assert_eq!((status, nothing, untouched), (INSUFFICIENT_RESOURCES, 0, u32::MAX)));
+    // Size 8: hardware 3.0 takes no null of size zero (H15).
+    bench.descriptor(0, 8, NULL_TRANSFER | BOTH, [0; 4])?;
+    desk(|d| d.processor = 1);
+    assert_eq!(bench.post(START, context, 0, 1)?, SUCCESS);
+    bench.settle()?;
+    let reports = desk(|d| d.reports.clone());
+    proves!(image: R92, R202, R268;
+        assert!(!reports.is_empty() && reports.iter().all(|told| (told.channel, told.cpu) == (CHANNEL, 1)), "{reports:?}"));
+    bench.call(FREE, &[context])?;
+
+    for (mask, extended, expected) in [
+        (0, None, Some(0)),
+        (0, Some((0, 0)), Some(0)),
+        (0b01, Some((0, 0b10)), Some(1)),
+        (1 << 9, None, None),
+        (0, Some((3, 1)), None),
+    ] {
+        let at = bench.parameters(mask, extended, 0)?;
+        let (status, context, processor) = bench.allocate_with(PASSIVE, at)?;
+        match expected {
+            Some(expected) => {
+                proves!(image: R102, R103, R105; assert_eq!((status, processor), (SUCCESS, expected), "{mask:#x} {extended:?}"));
+                bench.call(FREE, &[context])?;
+            }
+            None => {
+                proves!(image: R274; assert_eq!(status, UNSUCCESSFUL, "no such processor: {mask:#x} {extended:?}"))
+            }
+        }
+    }
+    bench.end()
+}
+
+#[test]
+fn a_free_while_isr_and_dpc_are_in_flight_is_the_last_use_of_the_handle() -> Result<(), Failure> {
+    let mut bench = Bench::new(0x6F20, |options| options.timing.interrupt_lag = 2_000, |_| {})?;
+    let (source, target) = (bench.pages[SOURCE].1, bench.pages[TARGET].1);
+    let mut late = 0;
+    for round in 0..60_u64 {
+        let (channel, _) = bench.allocate()?;
+        for slot in 0..8 {
+            bench.descriptor(slot, 64, BOTH, [source, target, 0, 0])?;
+        }
+        assert_eq!(bench.post(START, channel, 0, 8)?, SUCCESS);
+        // Service routine and DPC are under way, or about to be.
+        bench.lab.machine.advance(round * 150)?;
+        bench.call(FREE, &[channel])?;
+        let told = desk(|d| (d.interrupts.len(), d.reports.len()));
+        late += usize::from(bench.state() != Some(State::Halted));
+        bench.settle()?;
+        proves!(image: R109, R110; assert_eq!(desk(|d| (d.interrupts.len(), d.reports.len())), told, "round {round}"));
+        // Whatever it was doing is over before the channel is given again.
+        let (channel, _) = bench.allocate()?;
+        bench.call(FREE, &[channel])?;
+    }
+    assert!(late > 0 && desk(|d| d.reports.len()) > 0, "some frees came in the middle");
+    bench.end()
+}
+
+#[test]
+fn the_processor_of_the_channels_message_is_preferred_where_the_mask_has_it() -> Result<(), Failure> {
+    for (message, other) in [(1, 0), (0, 1)] {
+        let mut bench = Bench::new(0x6F20, |_| {}, |desk| desk.affinity = Some((0, message)))?;
+        for (mask, expected) in [(0b11, message), (0, message), (1 << message, message), (1 << other, other)]
+        {
+            let at = bench.parameters(mask, None, 0)?;
+            let (status, channel, processor) = bench.allocate_with(PASSIVE, at)?;
+            proves!(image: R89; assert_eq!((status, processor), (SUCCESS, expected), "message at {message}, mask {mask:#b}"));
+            bench.call(FREE, &[channel])?;
+        }
+        bench.end()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! SuspendDma, ResumeDma, AbortDma and ResetChannel.
+
+use ioat_regs::State;
+use machine::lab::Failure;
+use netdma_abi::completion::{TransferStatus, word};
+use netdma_abi::descriptor::{NULL_TRANSFER, STATUS_UPDATE_ON_COMPLETION};
+use proof::proves;
+
+use crate::bench::*;
+
+#[test]
+fn control_commands_answer_success_or_unsuccessful_and_name_the_last_descriptor() -> Result<(), Failure> {
+    let mut bench = Bench::new(0x6F20, |options| options.timing.per_descriptor = 10_000, |_| {})?;
+    let (channel, _) = bench.allocate()?;
+    let (source, target) = (bench.pages[SOURCE].1, bench.pages[TARGET].1);
+    for slot in 0..40 {
+        bench.descriptor(slot, 8, 0, [source, target, 0, 0])?;
+    }
+    let place = bench.pages[ARGUMENTS].0 + 0x300;
+    let unstarted = [
+        bench.call(SUSPEND, &[channel, place])?,
+        bench.call(RESUME, &[channel])?,
+        bench.call(ABORT, &[channel])?,
+    ];
+    proves!(image: R183, R275; assert_eq!(unstarted, [UNSUCCESSFUL; 3]));
+    assert_eq!(bench.post(APPEND, channel, 0, 1)?, UNSUCCESSFUL, "nothing was started");
+    assert_eq!(bench.call(RESET, &[channel])?, SUCCESS);
+
+    for irql in [PASSIVE, DISPATCH] {
+        assert_eq!(bench.post(START, channel, 0, 40)?, SUCCESS);
+        bench.lab.machine.advance(55_000)?;
+        let status = bench.call_at(irql, SUSPEND, &[channel, place])?;
+        let named: u64 = bench.lab.run(|k| k.read(place))?;
+        proves!(image: R173, R175, R275; assert_eq!((status, named & 0x3F), (SUCCESS, 0)));
+        let at = bench.pages[RING].1;
+        assert!((at..at + 40 * 64).contains(&named), "{named:#x}");
+        proves!(image: R148, R176; assert_eq!(bench.word()?, word(named, TransferStatus::Suspend)));
+        proves!(image: R178, R180; assert_eq!(bench.call_at(irql, RESUME, &[channel])?, SUCCESS));
+        bench.lab.machine.advance(35_000)?;
+        proves!(image: R187, R196, R275;
+            assert_eq!(bench.call_at(irql, ABORT, &[channel])?, SUCCESS);
+            assert_eq!(bench.word()? & 7, TransferStatus::Halted as u64));
+        proves!(image: R188; assert_eq!(bench.post(START, channel, 0, 2)?, SUCCESS));
+        bench.settle()?;
+        proves!(image: R190, R192, R275; assert_eq!(bench.call_at(irql, RESET, &[channel])?, SUCCESS));
+    }
+    bench.call(FREE, &[channel])?;
+    bench.end()
+}
+
+/// One engine of each way to be told of work and to be written to.
+const ENGINES: [u16; 4] = [0x1A38, 0x402F, 0x6F20, 0x0B00];
+
+/// An engine that takes ten microseconds for a descriptor, and a channel of it.
+fn slow(device: u16) -> Result<(Bench, u64), Failure> {
+    let mut bench = Bench::new(device, |options| options.timing.per_descriptor = 10_000, |_| {})?;
+    let (channel, _) = bench.allocate()?;
+    Ok((bench, channel))
+}
+
+#[test]
+fn suspending_an_idle_channel_succeeds_and_one_that_was_never_started_fails() -> Result<(), Failure> {
+    for device in ENGINES {
+        let (mut bench, channel) = slow(device)?;
+        let place = bench.pages[ARGUMENTS].0 + 0x300;
+        proves!(image: R182; assert_eq!(bench.call(SUSPEND, &[channel, place])?, UNSUCCESSFUL, "{device:04x}"));
+        let before = bench.list(0..3, STATUS_UPDATE_ON_COMPLETION)?;
+        assert_eq!(bench.post(START, channel, 0, 3)?, SUCCESS);
+        bench.settle()?;
+        assert_eq!(bench.arrived(&before)?, [0, 1, 2], "{device:04x}: all is done");
+        proves!(image: R182; assert_eq!(bench.call_at(DISPATCH, SUSPEND, &[channel, place])?, SUCCESS, "{device:04x}"));
+        let named: u64 = bench.lab.run(|k| k.read(place))?;
+        assert_eq!(named, bench.pages[RING].1 + 2 * 64, "{device:04x}");
+        bench.call(FREE, &[channel])?;
+        bench.end()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn abort_and_reset_cut_the_transfer_short_cancel_the_rest_and_report_none_of_it() -> Result<(), Failure> {
+    for (device, command) in ENGINES.into_iter().flat_map(|device| [(device, ABORT), (device, RESET)]) {
+        let (mut bench, channel) = slow(device)?;
+        let before = bench.list(0..40, BOTH)?;
+        assert_eq!(bench.post(START, channel, 0, 40)?, SUCCESS);
+        bench.lab.machine.advance(55_000)?;
+        assert_eq!(bench.state(), Some(State::Active), "{device:04x}");
+        assert_eq!(bench.call(command, &[channel])?, SUCCESS, "{device:04x}");
+        let (done, word_then) = (bench.arrived(&before)?, bench.word()?);
+        let told = desk(|d| (d.interrupts.len(), d.reports.len()));
+        let (bus, count) = (bench.pages[RING].1, done.len() as u64);
+        proves!(image: R185, R189;
+            assert!((1..30).contains(&count), "{device:04x}: {done:?}");
+            assert_eq!(done, (0..count).collect::<Vec<_>>(), "{device:04x}"));
+        proves!(image: R195; assert_eq!(word_then, word(bus + 64 * (count - 1), TransferStatus::Halted), "{device:04x}"));
+        bench.lab.machine.advance(1_000_000_000)?;
+        bench.settle()?;
+        proves!(image: R185, R186, R189; assert_eq!(bench.arrived(&before)?, done, "{device:04x}: nothing more of it runs"));
+        let (interrupts, reports) = desk(|d| (d.interrupts.clone(), d.reports.clone()));
+        proves!(image: R186, R195;
+            assert_eq!(bench.word()?, word_then, "{device:04x}");
+            // What was completed before may be told of late; what was cancelled never is.
+            assert!(interrupts[told.0..].iter().chain(&reports[told.1..]).all(|told| told.last < bus + 64 * count), "{device:04x}"));
+        bench.call(FREE, &[channel])?;
+        bench.end()?;
+    }
+    Ok(())
+}
+
+/// The channel's control, status, completion address, count and error. The chain address is written anew with each start.
+fn registers(bench: &Bench) -> Vec<u64> {
+    bench.lab.engines[1].with(|engine| {
+        let map = ioat_regs::ChannelMap::of(engine.options().version);
+        let base = ioat_regs::channel::base(0);
+        let halves = |offset| [(offset, 4), (offset + 4, 4)];
+        [(map.control, 2), (map.error, 4)]
+            .into_iter()
+            .chain([map.status, map.completion].into_iter().flat_map(halves))
+            .chain(map.count.map(|count| (count, 2)))
+            .map(|(offset, width)| engine.mmio_read(base + offset, width))
+            .collect()
+    })
+}
+
+#[test]
+fn after_a_reset_the_channel_is_as_right_after_its_allocation() -> Result<(), Failure> {
+    for device in ENGINES {
+        let (mut bench, channel) = slow(device)?;
+        let fresh = registers(&bench);
+        let place = bench.pages[ARGUMENTS].0 + 0x300;
+        let answers = |bench: &mut Bench| -> Result<[i32; 4], Failure> {
+            Ok([
+                bench.post(APPEND, channel, 0, 1)?,
+                bench.call(SUSPEND, &[channel, place])?,
+                bench.call(RESUME, &[channel])?,
+                bench.call(ABORT, &[channel])?,
+            ])
+        };
+        let before = bench.list(0..20, STATUS_UPDATE_ON_COMPLETION)?;
+        let at_first = answers(&mut bench)?;
+        assert_eq!(bench.post(START, channel, 0, 20)?, SUCCESS);
+        bench.lab.machine.advance(55_000)?;
+        assert_ne!(registers(&bench), fresh, "{device:04x}");
+        assert_eq!(bench.call(RESET, &[channel])?, SUCCESS);
+        proves!(image: R191;
+            assert_eq!(registers(&bench), fresh, "{device:04x}");
+            assert_eq!(answers(&mut bench)?, at_first, "{device:04x}"));
+        bench.list(0..20, STATUS_UPDATE_ON_COMPLETION)?;
+        assert_eq!(bench.post(START, channel, 0, 20)?, SUCCESS);
+        bench.settle()?;
+        proves!(image: R191; assert_eq!(bench.arrived(&before)?.len(), 20, "{device:04x}"));
+        bench.call(FREE, &[channel])?;
+        bench.end()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn start_abort_and_reset_end_a_suspension() -> Result<(), Failure> {
+    for (device, command) in
+        ENGINES.into_iter().flat_map(|device| [(device, START), (device, ABORT), (device, RESET)])
+    {
+        let (mut bench, channel) = slow(device)?;
+        let place = bench.pages[ARGUMENTS].0 + 0x300;
+        bench.list(0..40, STATUS_UPDATE_ON_COMPLETION)?;
+        assert_eq!(bench.post(START, channel, 0, 40)?, SUCCESS);
+        bench.lab.machine.advance(55_000)?;
+        assert_eq!(bench.call(SUSPEND, &[channel, place])?, SUCCESS);
+        assert_eq!(bench.state(), Some(State::Suspended), "{device:04x}");
+        let before = bench.list(0..40, STATUS_UPDATE_ON_COMPLETION)?;
+        bench.link(7, if bench.is_linked() { None } else { Some(8) })?;
+        if command != START {
+            assert_eq!(bench.call(command, &[channel])?, SUCCESS, "{device:04x}");
+            proves!(image: R266; assert_ne!(bench.state(), Some(State::Suspended), "{device:04x}"));
+        }
+        proves!(image: R266; assert_eq!(bench.post(START, channel, 6, 2)?, SUCCESS, "{device:04x}"));
+        bench.settle()?;
+        proves!(image: R266; assert_eq!(bench.arrived(&before)?, [6, 7], "{device:04x}: the new list, and nothing of the old one"));
+        // There is nothing to resume any more.
+        proves!(image: R266; assert_eq!(bench.call(RESUME, &[channel])?, UNSUCCESSFUL, "{device:04x}"));
+        bench.call(FREE, &[channel])?;
+        bench.end()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn entry_points_can_be_called_from_within_a_report() -> Result<(), Failure> {
+    for device in ENGINES {
+        let (mut bench, channel) = slow(device)?;
+        let before = bench.list(0..20, 0)?;
+        let (at, bus) = bench.pages[RING];
+        let place = bench.pages[ARGUMENTS].0 + 0x300;
+        bench.descriptor(4, 8, NULL_TRANSFER | BOTH, [0; 4])?;
+        bench.link(4, Some(5))?;
+        let (first, last) =
+            ([channel, at + 5 * 64, bus + 5 * 64, 5], [channel, at + 15 * 64, bus + 15 * 64, 5]);
+        // The machine stops a driver that takes a lock it holds.
+        desk(|d| {
+            d.inside = vec![
+                (APPEND, first),
+                (SUSPEND, [channel, place, 0, 0]),
+                (RESUME, [channel, 0, 0, 0]),
+                (ABORT, [channel, 0, 0, 0]),
+                (RESET, [channel, 0, 0, 0]),
+                (START, last),
+            ];
+        });
+        bench.link(4, if bench.is_linked() { None } else { Some(5) })?;
+        assert_eq!(bench.post(START, channel, 0, 5)?, SUCCESS);
+        bench.settle()?;
+        proves!(image: R257; assert_eq!(desk(|d| d.answers.clone()), [SUCCESS; 6], "{device:04x}"));
+        assert!(bench.arrived(&before)?.ends_with(&[15, 16, 17, 18, 19]), "{device:04x}");
+        bench.call(FREE, &[channel])?;
+        bench.end()?;
+    }
+    Ok(())
+}

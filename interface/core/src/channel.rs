@@ -10,6 +10,8 @@
 mod cache;
 mod control;
 mod list;
+#[cfg(small_pages)]
+mod snapshot;
 
 use netdma_abi::client::Statistics;
 use netdma_abi::completion::{self, TransferStatus};

@@ -21,6 +21,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(small_pages)]
+extern crate alloc;
+
 pub mod channel;
 pub mod delivery;
 pub mod handle;

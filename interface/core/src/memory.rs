@@ -9,12 +9,16 @@ use netdma_abi::{Descriptor, NtStatus};
 use crate::sync::{AtomicU64, Ordering};
 
 /// 64-bit words of a page.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, small_pages)))]
 pub const WORDS_PER_PAGE: usize = netdma_abi::PAGE_SIZE / size_of::<u64>();
 
 /// 64-bit words of a page, of which only the first are used: loom remembers every value of each.
 #[cfg(loom)]
 pub const WORDS_PER_PAGE: usize = 8 * WORDS;
+
+/// 64-bit words of a page, of which only the first are used: `tests/exhaustive` reaches every state of so small a ring.
+#[cfg(small_pages)]
+pub const WORDS_PER_PAGE: usize = 4 * WORDS;
 
 /// Words of a descriptor.
 const WORDS: usize = size_of::<Descriptor>() / size_of::<u64>();

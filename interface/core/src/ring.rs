@@ -20,6 +20,9 @@
 //! and overwrites the word): what the word named last is then always the position before `done`, the one slot that can never
 //! be in flight.
 
+#[cfg(small_pages)]
+mod snapshot;
+
 use netdma_abi::status::STATUS_SUCCESS;
 use netdma_abi::{NtStatus, PAGE_SIZE};
 

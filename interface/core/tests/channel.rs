@@ -12,40 +12,18 @@ use netdma_core::provider::EntryPoints;
 use proof::proves;
 use support::{Bench, Call};
 
-fn outcome(status: Option<NtStatus>) -> ControlOutcome {
-    match status {
-        None => ControlOutcome::Absent,
-        Some(STATUS_SUCCESS) => ControlOutcome::Done(None),
-        Some(status) => ControlOutcome::Failed(status),
-    }
-}
-
-/// Aborts as netdma.sys does: claim, call without the lock, end, tell.
 fn abort(bench: &Bench) -> Result<NtStatus, NtStatus> {
-    bench.with(|channel| channel.begin_control(Control::Abort(STATUS_REQUEST_ABORTED)))?;
-    let context = bench.with(|channel| channel.context());
-    let answered = outcome(bench.engine.abort(context));
-    let status = bench.with(|channel| channel.end_control(&bench.engine, answered));
+    let status = bench.control(Control::Abort(STATUS_REQUEST_ABORTED))?;
     bench.poll();
     Ok(status)
 }
 
 fn suspend(bench: &Bench) -> Result<NtStatus, NtStatus> {
-    bench.with(|channel| channel.begin_control(Control::Suspend))?;
-    let context = bench.with(|channel| channel.context());
-    let answered = match bench.engine.suspend(context) {
-        None => ControlOutcome::Absent,
-        Some(Ok(last)) => ControlOutcome::Done(last),
-        Some(Err(status)) => ControlOutcome::Failed(status),
-    };
-    Ok(bench.with(|channel| channel.end_control(&bench.engine, answered)))
+    bench.control(Control::Suspend)
 }
 
 fn resume(bench: &Bench) -> Result<NtStatus, NtStatus> {
-    bench.with(|channel| channel.begin_control(Control::Resume))?;
-    let context = bench.with(|channel| channel.context());
-    let answered = outcome(bench.engine.resume(context));
-    Ok(bench.with(|channel| channel.end_control(&bench.engine, answered)))
+    bench.control(Control::Resume)
 }
 
 #[test]

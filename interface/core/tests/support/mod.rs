@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod history;
 mod memory;
 
 use std::cell::RefCell;
@@ -16,9 +17,9 @@ use netdma_abi::status::{STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS, STATUS_U
 use netdma_abi::{
     ChannelHandle, ChannelParameters, CpuAffinity, Descriptor, NtStatus, PhysicalAddress, Version,
 };
-use netdma_core::channel::{Channel, Setup};
+use netdma_core::channel::{Channel, Control, ControlOutcome, Setup};
 use netdma_core::delivery::{self, Completed, Locked};
-use netdma_core::memory::{Page, slot};
+use netdma_core::memory::{Page, SLOTS_PER_PAGE, slot};
 use netdma_core::provider::{ChannelContext, EntryPoints};
 use netdma_core::transfer::{Capabilities, Run, Runs};
 
@@ -48,6 +49,12 @@ pub struct Inner {
     started: bool,
     /// Halted by itself: an append then fails, or is taken without effect, in turns.
     dead: bool,
+    /// Whether a dead engine takes the next append.
+    takes_append: bool,
+    /// An append has failed since the last start.
+    pub append_failed: bool,
+    /// Whose cache it hints at, once it was told.
+    context: Option<u64>,
     pub calls: Vec<Call>,
     /// Statuses for the next start, append, abort and reset calls, before success is the rule again.
     pub fail: BTreeMap<&'static str, Vec<NtStatus>>,
@@ -55,9 +62,7 @@ pub struct Inner {
     pub interrupts: u64,
     /// Words of the descriptors run, in order.
     pub ran: Vec<[u64; 8]>,
-    /// Their addresses.
-    pub ran_at: Vec<u64>,
-    data: BTreeMap<u64, Vec<u8>>,
+    data: BTreeMap<u64, [u8; BLOCK as usize]>,
 }
 
 /// The engine, which is also the provider's entry points.
@@ -71,6 +76,9 @@ pub struct Engine {
 }
 
 const PAGE: u64 = 4096;
+
+/// Bytes of memory that come to life together.
+const BLOCK: u64 = 64;
 
 impl Engine {
     pub fn over(memory: &HostMemory, version: Version) -> Self {
@@ -104,15 +112,15 @@ impl Engine {
     pub fn poke(&self, address: u64, bytes: &[u8]) {
         let mut inner = self.inner.borrow_mut();
         for (at, byte) in (address..).zip(bytes) {
-            let page = inner.data.entry(at & !(PAGE - 1)).or_insert_with(|| vec![0; PAGE as usize]);
-            page[(at % PAGE) as usize] = *byte;
+            let block = inner.data.entry(at / BLOCK).or_insert([0; BLOCK as usize]);
+            block[(at % BLOCK) as usize] = *byte;
         }
     }
 
     pub fn peek(&self, address: u64, length: usize) -> Vec<u8> {
         let inner = self.inner.borrow();
         (address..address + length as u64)
-            .map(|at| inner.data.get(&(at & !(PAGE - 1))).map_or(0, |page| page[(at % PAGE) as usize]))
+            .map(|at| inner.data.get(&(at / BLOCK)).map_or(0, |block| block[(at % BLOCK) as usize]))
             .collect()
     }
 
@@ -135,15 +143,20 @@ impl Engine {
         let address = inner.next;
         let words = self.descriptor(address);
         inner.ran.push(words);
-        inner.ran_at.push(address);
         inner.last = address;
         inner.next = words[3];
         inner.remaining = inner.remaining.wrapping_sub(1);
         let more = if counted { inner.remaining != 0 } else { inner.next != 0 };
+        let (size, flags) = (words[0] & 0xFFFF_FFFF, (words[0] >> 32) as u32);
+        let context_change = flags & OP_TYPE_MASK == OP_TYPE_CONTEXT_CHANGE;
+        if context_change {
+            inner.context = Some(size);
+        }
+        let hints = !context_change && flags & DESTINATION_DCA_ENABLE != 0;
+        assert!(!hints || inner.context.is_some(), "a hint before the engine knows whose cache (Q28)");
         drop(inner);
 
-        let (size, flags) = (words[0] & 0xFFFF_FFFF, (words[0] >> 32) as u32);
-        if flags & NULL_TRANSFER == 0 {
+        if !context_change && flags & NULL_TRANSFER == 0 {
             let from = Self::side(words[1], words[4], flags & SOURCE_PAGE_BREAK != 0, size);
             let to = Self::side(words[2], words[5], flags & DESTINATION_PAGE_BREAK != 0, size);
             for (from, to) in from.into_iter().zip(to) {
@@ -163,9 +176,11 @@ impl Engine {
 
     /// Runs everything it has; answers how many descriptors that were.
     pub fn run(&self) -> usize {
+        let most = self.pages.len() * SLOTS_PER_PAGE;
         let mut count = 0;
         while self.step() {
             count += 1;
+            assert!(count <= most, "the engine runs in a circle");
         }
         count
     }
@@ -178,8 +193,46 @@ impl Engine {
 
     fn stop(&self) {
         let mut inner = self.inner.borrow_mut();
-        (inner.next, inner.remaining, inner.started) = (0, 0, false);
+        (inner.next, inner.remaining, inner.started, inner.context) = (0, 0, false, None);
         self.word.store(completion::word(inner.last, TransferStatus::Halted), Ordering::Release);
+    }
+
+    /// Writes `word` instead of what is true.
+    pub fn lie(&self, word: u64) {
+        self.word.store(word, Ordering::Release);
+    }
+
+    /// The device leaves D0 and comes back: nothing is known any more.
+    pub fn lose_power(&self) {
+        let mut inner = self.inner.borrow_mut();
+        (inner.next, inner.last, inner.remaining, inner.context) = (0, 0, 0, None);
+        (inner.suspended, inner.started, inner.dead) = (false, false, false);
+    }
+
+    /// Adds what decides the engine's future to `state`; data and records are left out.
+    pub fn snapshot(&self, state: &mut Vec<u64>) {
+        let Inner {
+            next,
+            last,
+            remaining,
+            suspended,
+            started,
+            dead,
+            takes_append,
+            append_failed,
+            context,
+            calls: _,
+            fail,
+            interrupts: _,
+            ran: _,
+            data: _,
+        } = &*self.inner.borrow();
+        state.extend([*next, *last, *remaining]);
+        state.extend([*suspended, *started, *dead, *takes_append, *append_failed].map(u64::from));
+        state.push(context.map_or(u64::MAX, |target| target));
+        state.extend(
+            ["start", "append", "abort", "reset"].map(|entry| fail.get(entry).map_or(0, Vec::len) as u64),
+        );
     }
 
     fn answer(&self, entry: &'static str) -> NtStatus {
@@ -207,6 +260,7 @@ impl EntryPoints for Engine {
             let mut inner = self.inner.borrow_mut();
             (inner.next, inner.remaining, inner.last) = (at.0, count.into(), 0);
             (inner.suspended, inner.started, inner.dead) = (false, true, false);
+            inner.append_failed = false;
         }
         status
     }
@@ -214,8 +268,11 @@ impl EntryPoints for Engine {
     fn append(&self, _: ChannelContext, _: *mut Descriptor, at: PhysicalAddress, count: u32) -> NtStatus {
         self.inner.borrow_mut().calls.push(Call::Append { address: at.0, count });
         if self.inner.borrow().dead {
-            let turn = self.inner.borrow().calls.len().is_multiple_of(2);
-            return if turn { STATUS_SUCCESS } else { STATUS_UNSUCCESSFUL };
+            let mut inner = self.inner.borrow_mut();
+            let taken = inner.takes_append;
+            inner.takes_append = !taken;
+            inner.append_failed |= !taken;
+            return if taken { STATUS_SUCCESS } else { STATUS_UNSUCCESSFUL };
         }
         assert!(self.inner.borrow().started, "append without a start");
         let status = self.answer("append");
@@ -231,6 +288,8 @@ impl EntryPoints for Engine {
             if self.version >= Version::V2_0 && inner.remaining == u64::from(count) {
                 assert_eq!(inner.next, at.0, "an append begins where the tail points (R134)");
             }
+        } else {
+            self.inner.borrow_mut().append_failed = true;
         }
         status
     }
@@ -346,6 +405,11 @@ impl Bench {
     }
 
     pub fn with_memory(version: Version, memory: HostMemory) -> Self {
+        Self::with_cache(version, memory, None)
+    }
+
+    /// With a provider that hints at `cache`.
+    pub fn with_cache(version: Version, memory: HostMemory, cache: Option<u8>) -> Self {
         let engine = Engine::over(&memory, version);
         let word = memory.word.clone();
         let setup = Setup {
@@ -353,7 +417,7 @@ impl Bench {
             context: ChannelContext(0xC0FFEE),
             capabilities: capabilities(version),
             polled: false,
-            cache: None,
+            cache,
         };
         let channel = Channel::new(memory, setup).expect("the memory is a ring");
         Self { channel: RefCell::new(channel), engine, word, told: RefCell::default() }
@@ -391,6 +455,35 @@ impl Bench {
             delivery::deliver(self, batch, |completed| self.told.borrow_mut().push(completed));
         }
         seen
+    }
+
+    /// What the engine makes of a control operation that the channel was claimed for.
+    pub fn ask(&self, control: Control) -> ControlOutcome {
+        let context = self.with(|channel| channel.context());
+        let answered = match control {
+            Control::Suspend => {
+                return match self.engine.suspend(context) {
+                    None => ControlOutcome::Absent,
+                    Some(Ok(last)) => ControlOutcome::Done(last),
+                    Some(Err(status)) => ControlOutcome::Failed(status),
+                };
+            }
+            Control::Resume => self.engine.resume(context),
+            Control::Abort(_) => self.engine.abort(context),
+            Control::Reset(_) => self.engine.reset(context),
+        };
+        match answered {
+            None => ControlOutcome::Absent,
+            Some(STATUS_SUCCESS) => ControlOutcome::Done(None),
+            Some(status) => ControlOutcome::Failed(status),
+        }
+    }
+
+    /// Controls the channel as `netdma.sys` does: claim, call without the lock, end.
+    pub fn control(&self, control: Control) -> Result<NtStatus, NtStatus> {
+        self.with(|channel| channel.begin_control(control))?;
+        let outcome = self.ask(control);
+        Ok(self.with(|channel| channel.end_control(&self.engine, outcome)))
     }
 
     /// Cookies and statuses told so far.

@@ -507,6 +507,8 @@ impl<M: RingMemory> Channel<M> {
     fn try_again(&mut self, provider: &impl EntryPoints, started: bool) {
         self.count_provider_failure();
         if !started {
+            // An engine that refuses has perhaps halted unnoticed, and lost its context.
+            self.withdraw_hints();
             self.unlink_tail();
             self.restart = true;
             if self.ring.outstanding() != 0 {
@@ -699,8 +701,8 @@ impl<M: RingMemory> Channel<M> {
     fn end_everything(&mut self, pending: bool, status: NtStatus, state: ChannelState) {
         self.shut_window();
         self.ring.fail(pending, status);
-        // What told the engine its context may be among what has ended.
-        self.context_due = self.setup.cache.is_some();
+        // What told the engine its context may be among what has ended: what still waits asks for no hints.
+        self.withdraw_hints();
         if pending {
             self.waiting_requests = 0;
             self.restart = false;

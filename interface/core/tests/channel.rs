@@ -8,7 +8,6 @@ use netdma_abi::completion::{self, TransferStatus};
 use netdma_abi::status::*;
 use netdma_abi::{NtStatus, Version};
 use netdma_core::channel::{ChannelState, Control, ControlOutcome};
-use netdma_core::provider::EntryPoints;
 use proof::proves;
 use support::{Bench, Call};
 

@@ -193,35 +193,36 @@ fn fewest(destination: &[u64], source: &[u64], capabilities: Capabilities) -> us
 proptest! {
     #![proptest_config(support::cases(10_000))]
 
-    /// R69, R232, R233, R235: whatever the buffers, every byte is copied once and in order, within the limits.
+    /// R69, R232, R233, R235: whatever the buffers, in both dialects, every byte is copied once and in order, within the limits.
     #[test]
     fn every_byte_is_copied_once_in_order_with_the_fewest_descriptors(
         (length, destination, source) in (1u64..20_000)
             .prop_flat_map(|length| (Just(length), chain(length), chain(length))),
         maximum_transfer_size in prop::sample::select(vec![4096u32, 5000, 8192, 1 << 20]),
-        page_breaks: bool,
     ) {
-        let capabilities = limits(maximum_transfer_size, page_breaks);
-        let all = operations(&destination, &source, length as u32, capabilities).expect("the buffers are long enough");
-        let (mut from, mut to) = (Vec::new(), Vec::new());
-        for operation in &all {
-            prop_assert!(operation.size > 0 && operation.size <= maximum_transfer_size);
-            let source_breaks = operation.flags & SOURCE_PAGE_BREAK != 0;
-            let destination_breaks = operation.flags & DESTINATION_PAGE_BREAK != 0;
-            prop_assert!(page_breaks || operation.flags == 0);
-            prop_assert_eq!(operation.next_source % PAGE, 0);
-            prop_assert_eq!(operation.next_destination % PAGE, 0);
-            from.extend(side(operation.source, operation.next_source, source_breaks, operation.size));
-            to.extend(side(operation.destination, operation.next_destination, destination_breaks, operation.size));
-            // A flag where the page is followed by its neighbour would be one too many.
-            prop_assert!(!source_breaks || operation.next_source != (operation.source | (PAGE - 1)) + 1);
-            prop_assert!(!destination_breaks
-                || operation.next_destination != (operation.destination | (PAGE - 1)) + 1);
+        for page_breaks in [false, true] {
+            let capabilities = limits(maximum_transfer_size, page_breaks);
+            let all = operations(&destination, &source, length as u32, capabilities).expect("the buffers are long enough");
+            let (mut from, mut to) = (Vec::new(), Vec::new());
+            for operation in &all {
+                prop_assert!(operation.size > 0 && operation.size <= maximum_transfer_size);
+                let source_breaks = operation.flags & SOURCE_PAGE_BREAK != 0;
+                let destination_breaks = operation.flags & DESTINATION_PAGE_BREAK != 0;
+                prop_assert!(page_breaks || operation.flags == 0);
+                prop_assert_eq!(operation.next_source % PAGE, 0);
+                prop_assert_eq!(operation.next_destination % PAGE, 0);
+                from.extend(side(operation.source, operation.next_source, source_breaks, operation.size));
+                to.extend(side(operation.destination, operation.next_destination, destination_breaks, operation.size));
+                // A flag where the page is followed by its neighbour would be one too many.
+                prop_assert!(!source_breaks || operation.next_source != (operation.source | (PAGE - 1)) + 1);
+                prop_assert!(!destination_breaks
+                    || operation.next_destination != (operation.destination | (PAGE - 1)) + 1);
+            }
+            let (wanted_from, wanted_to) = (bytes_of(&source), bytes_of(&destination));
+            prop_assert_eq!(&from, &wanted_from);
+            prop_assert_eq!(&to, &wanted_to);
+            prop_assert_eq!(all.len(), fewest(&wanted_to, &wanted_from, capabilities));
         }
-        let (wanted_from, wanted_to) = (bytes_of(&source), bytes_of(&destination));
-        prop_assert_eq!(&from, &wanted_from);
-        prop_assert_eq!(&to, &wanted_to);
-        prop_assert_eq!(all.len(), fewest(&wanted_to, &wanted_from, capabilities));
     }
 
     /// Whatever a client passes, nothing beyond the engine's reach is handed out and nothing overflows.
@@ -230,9 +231,9 @@ proptest! {
         runs in prop::collection::vec((any::<u64>(), 0u64..0x1_0000), 0..6),
         length in 1u32..0x2_0000,
     ) {
-        let capabilities = limits(1 << 20, true);
-        if let Ok(all) = operations(&[(0x10_0000, 0x10_0000)], &runs, length, capabilities) {
-            for operation in all {
+        for page_breaks in [false, true] {
+            let capabilities = limits(1 << 20, page_breaks);
+            for operation in operations(&[(0x10_0000, 0x10_0000)], &runs, length, capabilities).unwrap_or_default() {
                 let breaks = operation.flags & SOURCE_PAGE_BREAK != 0;
                 for address in side(operation.source, operation.next_source, breaks, operation.size) {
                     prop_assert!(address <= capabilities.maximum_address);

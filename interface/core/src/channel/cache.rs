@@ -37,7 +37,7 @@ impl<M: RingMemory> Channel<M> {
         if known { flags } else { flags & !DESTINATION_DCA_ENABLE }
     }
 
-    /// The engine was reset with copies waiting to be posted: they go without hints, since its context is gone.
+    /// The engine's context is gone, or never came to it: copies that wait to be posted go without hints.
     pub(super) fn withdraw_hints(&mut self) {
         if self.setup.cache.is_none() {
             return;

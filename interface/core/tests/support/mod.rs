@@ -51,7 +51,7 @@ pub struct Inner {
     dead: bool,
     /// Whether a dead engine takes the next append.
     takes_append: bool,
-    /// An append has failed since the last start.
+    /// An append has failed; for the test to take.
     pub append_failed: bool,
     /// Whose cache it hints at, once it was told.
     context: Option<u64>,
@@ -260,7 +260,6 @@ impl EntryPoints for Engine {
             let mut inner = self.inner.borrow_mut();
             (inner.next, inner.remaining, inner.last) = (at.0, count.into(), 0);
             (inner.suspended, inner.started, inner.dead) = (false, true, false);
-            inner.append_failed = false;
         }
         status
     }

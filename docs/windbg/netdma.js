@@ -215,6 +215,11 @@ function __numberOf(object) {
     return __count(__valueOf.apply(null, arguments), name);
 }
 
+// The value that an owner of an Arc shares.
+function __shared(arc) {
+    return __field(arc, "shared", "pointer").dereference().value;
+}
+
 function __symbol(module, name) {
     let found = null;
     try {
@@ -508,7 +513,7 @@ function __netdma_ring(number, shown) {
         if (pages.length * __SLOTS_PER_PAGE !== at.size) {
             throw new Error("a ring of " + at.size + " slots on " + pages.length + " pages, which cannot be");
         }
-        const where = __valueOf(ring, "memory", "word", "memory");
+        const where = __valueOf(__shared(__field(ring, "memory", "word")), "memory");
         const word = host.memory.readMemoryValues(where, 1, 8)[0];
         const said = __completion(word, pages);
         const head = __row({
@@ -626,7 +631,7 @@ function __id(value) {
 }
 
 function __lane(lane) {
-    const core = __field(lane, "core", "shared", "pointer").dereference().value;
+    const core = __shared(__field(lane, "core"));
     const channel = __field(core, "state", "value", "value", "channel", "variant1", "value", "__0");
     const processor = name => {
         const value = __numberOf(core, name);

@@ -129,6 +129,8 @@ pub struct Channel<M> {
     /// So many bytes fit into one descriptor and are within the engine's reach wherever they begin up to `plain_begin`.
     plain_size: u32,
     plain_begin: u64,
+    /// The visit took a copy from the window.
+    plain: bool,
     delivering: bool,
     /// Below 2.0: the position whose link ends the engine's list. All others link to the next one.
     tail: u64,
@@ -161,6 +163,7 @@ impl<M: RingMemory> Channel<M> {
             window: Window::default(),
             plain_size: if plain_begin.is_some() { maximum_transfer_size } else { 0 },
             plain_begin: plain_begin.unwrap_or(0),
+            plain: false,
             delivering: false,
             tail: 0,
             seen: 0,
@@ -197,14 +200,30 @@ impl<M: RingMemory> Channel<M> {
         }
     }
 
-    /// Somebody polls.
-    pub fn count_poll(&mut self) {
-        self.statistics.polls = self.statistics.polls.wrapping_add(1);
-    }
-
     /// The provider reports.
     pub fn count_dpc(&mut self) {
         self.statistics.dpcs = self.statistics.dpcs.wrapping_add(1);
+    }
+
+    /// The completion word as it was last seen, or armed.
+    #[must_use]
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Whether [`go_on`](Self::go_on) would do something now.
+    #[inline]
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        self.context_due && self.takes_context()
+            || (self.restart || self.waiting_requests >= self.limit) && !self.is_held()
+    }
+
+    /// Whether the last visit was one copy out of the window, which changes nothing but what waits. Asking takes the answer
+    /// away.
+    #[inline]
+    pub fn took_plainly(&mut self) -> bool {
+        core::mem::take(&mut self.plain)
     }
 
     /// Gives the ring's memory back.
@@ -316,7 +335,10 @@ impl<M: RingMemory> Channel<M> {
             return self.copy_plain(provider, to.address, from.address, length, flags, context);
         }
         match self.ring.accept_plain(length, flags, from.address, to.address, context) {
-            Some(cookie) => Ok(cookie),
+            Some(cookie) => {
+                self.plain = true;
+                Ok(cookie)
+            }
             None => Err(STATUS_UNSUCCESSFUL),
         }
     }
@@ -476,10 +498,7 @@ impl<M: RingMemory> Channel<M> {
     /// engine to become quiet; whatever ends that state posts.
     #[inline]
     pub fn post(&mut self, provider: &impl EntryPoints) {
-        let held = self.control.is_some()
-            || matches!(self.state, ChannelState::Suspended | ChannelState::Stopping)
-            || self.restart && self.ring.outstanding() != 0;
-        if held || self.ring.pending() == 0 {
+        if self.is_held() {
             return;
         }
         self.shut_window();
@@ -500,6 +519,15 @@ impl<M: RingMemory> Channel<M> {
         } else {
             self.try_again(provider, starting);
         }
+    }
+
+    /// Whether nothing can be posted: nothing waits, or something forbids it.
+    #[inline]
+    fn is_held(&self) -> bool {
+        self.control.is_some()
+            || matches!(self.state, ChannelState::Suspended | ChannelState::Stopping)
+            || self.restart && self.ring.outstanding() != 0
+            || self.ring.pending() == 0
     }
 
     /// What Q10 says about failures: append, then start, then reset and start, then give up.

@@ -11,9 +11,9 @@
 //! | [`ring`] | positions, slots, and the way from an address back to a position |
 //! | [`channel`] | a client's channel: submit, post, complete, control |
 //! | [`delivery`] | completions leave the lock in order, exactly once |
+//! | [`progress`] | how far a channel is, for a poll that takes no lock |
 //! | [`statistics`] | counters |
 //! | [`sync`] | the atomics, which tests can exchange |
-//! | [`rundown`] | users of an object come and go until its owner closes it |
 //!
 //! Two rules shape it. What a device or client wrote is checked before it is used (device-data-is-untrusted,
 //! client-data-is-untrusted), and nothing here can panic (no-panic-path): slots are reached by `get`, positions move by
@@ -29,10 +29,10 @@ pub mod delivery;
 pub mod handle;
 pub mod memory;
 pub mod policy;
+pub mod progress;
 pub mod provider;
 pub mod registration;
 pub mod ring;
-pub mod rundown;
 pub mod statistics;
 pub mod sync;
 pub mod transfer;

@@ -1,4 +1,4 @@
-//! Handles, registration, provider states, policy, rundown.
+//! Handles, registration, provider states, policy, counters.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,6 @@ use netdma_core::handle::{Entry, Handle, Kind, Table};
 use netdma_core::policy::{Candidate, choose_provider, legacy_mask, processors_for, spread_affinities};
 use netdma_core::provider::{ProviderRequest, ProviderState};
 use netdma_core::registration::{Dialect, INTERFACE_VERSION, Limits, check_characteristics, readable_size};
-use netdma_core::rundown::Rundown;
 use netdma_core::statistics::accumulate;
 use netdma_events::Refusal;
 use proof::proves;
@@ -290,20 +289,7 @@ fn message_affinities_cover_all_channels_and_go_round_the_processors() {
     assert!(affinities.iter().all(|pair| pair.cpu_number == 0));
 }
 
-// ---- rundown, counters
-
-#[test]
-fn a_rundown_lets_in_until_closed_and_is_empty_when_the_last_has_left() {
-    let rundown = Rundown::new();
-    assert!(rundown.enter().is_none(), "not opened yet");
-    rundown.open();
-    let inside = rundown.enter().expect("open");
-    rundown.close();
-    assert!(rundown.enter().is_none());
-    assert!(!rundown.is_empty());
-    drop(inside);
-    assert!(rundown.is_empty());
-}
+// ---- counters
 
 #[test]
 fn every_counter_is_accumulated() {

@@ -23,11 +23,14 @@ use netdma_core::delivery::{self, Delivery, Locked};
 use netdma_core::handle::{Entry, Handle, Kind, Table};
 use netdma_core::memory::{Request, RingMemory, SLOTS_PER_PAGE};
 use netdma_core::policy;
+use netdma_core::progress::{Look, Progress};
 use netdma_core::provider::EntryPoints;
 use netdma_core::statistics::accumulate;
 use netdma_core::transfer::Capabilities;
 use netdma_events::{Event, Hex, Misuse, Status};
+use nt::dma::CommonPage;
 use nt::irql::{self, AtMostDispatch, Dispatch, Passive, UpToDispatch};
+use nt::lent::Lent;
 use nt::pool::{Array, Box};
 use nt::spin_lock::SpinLock;
 use nt::{processor, thread};
@@ -67,6 +70,11 @@ pub struct Slot {
     cpu: AtomicU32,
     /// `NetDmaIsr` calls.
     interrupts: AtomicU64,
+    /// Polls of what was not known to be over.
+    polls: AtomicU64,
+    /// The page of the completion word, for polls, and what is known of it.
+    word: Lent<CommonPage>,
+    progress: Progress,
     mark: Mark,
     /// The client's handle value, 0 when free.
     pub owner: AtomicUsize,
@@ -101,6 +109,9 @@ impl Slot {
             phase: AtomicU32::new(phase::NONE),
             cpu: AtomicU32::new(0),
             interrupts: AtomicU64::new(0),
+            polls: AtomicU64::new(0),
+            word: Lent::new(),
+            progress: Progress::new(),
             mark: Mark::new(),
             owner: AtomicUsize::new(0),
             provider: AtomicUsize::new(0),
@@ -120,6 +131,10 @@ impl Slot {
         let live = &mut **guard.as_mut().filter(|live| live.handle == handle)?;
         let under_lock = UnderLock { table: &live.entries, mark: &self.mark, irql };
         let result = act(&mut live.channel, &under_lock);
+        if live.channel.took_plainly() {
+            return Some(result);
+        }
+        self.progress.publish(&live.channel);
         let delivery = live.channel.begin_delivery();
         let teller = live.teller;
         drop(guard);
@@ -138,6 +153,25 @@ impl Slot {
     ) -> Option<R> {
         let raised = irql::raise(irql);
         self.visit(handle, &raised, act)
+    }
+
+    /// What a poll finds without the lock.
+    fn look(&self, handle: Handle, cookie: usize) -> Look {
+        let look = |page: &CommonPage| {
+            let [word, ..] = page.words();
+            // Once more: the entry cannot change hands while its page is lent, so page and progress are this handle's.
+            CHANNELS.get(handle).map(|slot| slot.progress.look(word, cookie))
+        };
+        self.word.visit(look).flatten().unwrap_or(Look::Ask)
+    }
+
+    /// The channel's counters with those that are counted without its lock.
+    fn counters(&self, channel: &Channel<NtRing>) -> Statistics {
+        Statistics {
+            interrupts: self.interrupts.load(Ordering::Relaxed),
+            polls: self.polls.load(Ordering::Relaxed),
+            ..channel.statistics()
+        }
     }
 
     fn deliver(&self, handle: Handle, delivery: Delivery<Array<Request>>, teller: Teller, irql: &Dispatch) {
@@ -304,9 +338,14 @@ fn allocate_from(
     parameters.cpu_number = asked.cpu_number;
     slot.cpu.store(asked.cpu_number, Ordering::Release);
     slot.interrupts.store(0, Ordering::Relaxed);
+    slot.polls.store(0, Ordering::Relaxed);
     slot.owner.store(client_value, Ordering::Release);
     slot.provider.store(offer.handle.value(Kind::Provider), Ordering::Release);
+    let page = live.channel.ring().memory().completion_page();
+    slot.progress.publish(&live.channel);
     *slot.live.lock(irql) = Some(live);
+    // Nothing is lent: the channel before took its page back. If it were, polls would ask under the lock.
+    slot.word.lend(page);
     slot.phase.store(phase::LIVE, Ordering::Release);
     if setup.cache.is_some() {
         slot.visit_from(handle, irql, |channel, provider| channel.go_on(provider));
@@ -370,7 +409,8 @@ pub fn call<R>(
     slot.visit(handle, &raised, act).ok_or(STATUS_DEVICE_REMOVED)
 }
 
-/// Whether a copy is over. Looks at the completion word only if that is not known yet.
+/// Whether a copy is over. Looks at the completion word only if that is not known yet, and takes the channel's lock only if
+/// the word says something new.
 pub fn is_complete(value: ClientChannelHandle, cookie: usize, irql: &mut UpToDispatch) -> bool {
     let Ok((handle, slot)) = find(value, Export::IsDmaCopyComplete) else { return false };
     let raised = irql::raise(irql);
@@ -378,12 +418,20 @@ pub fn is_complete(value: ClientChannelHandle, cookie: usize, irql: &mut UpToDis
         trace::misuse(Misuse::CallFromProvider, Export::IsDmaCopyComplete, value.0);
         return false;
     }
+    match slot.look(handle, cookie) {
+        Look::Complete => return true,
+        Look::Nothing => {
+            slot.polls.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        Look::Ask => {}
+    }
     let mut seen = Observed::default();
     let complete = slot.visit(handle, &raised, |channel, provider| {
         if channel.is_complete(cookie) {
             return true;
         }
-        channel.count_poll();
+        slot.polls.fetch_add(1, Ordering::Relaxed);
         seen = channel.observe(0);
         channel.go_on(provider);
         channel.is_complete(cookie)
@@ -616,11 +664,11 @@ fn retire(handle: Handle, slot: &Slot, ending: Ending, irql: &mut Passive) -> u6
         let _one_at_a_time = provider.enter_calls(irql);
         entries.free(context);
     }
-    // Out of the lock first: memory goes back at PASSIVE_LEVEL.
+    // Out of the lock first: memory goes back at PASSIVE_LEVEL, and so does the page that polls look at.
+    drop(slot.word.take_back(|| thread::sleep(PAUSE, irql)));
     let live = slot.live.lock(irql).take();
     if let Some(live) = live {
-        let mut counters = live.channel.statistics();
-        counters.interrupts = slot.interrupts.load(Ordering::Relaxed);
+        let counters = slot.counters(&live.channel);
         drop(live);
         provider.freed(provider_handle, &counters, irql);
     }
@@ -694,18 +742,14 @@ pub fn power_up_all(provider: Handle, irql: &mut Passive) -> u64 {
 /// INVALID_HANDLE, or DEVICE_REMOVED when the provider is gone.
 pub fn statistics(value: ClientChannelHandle, irql: &mut UpToDispatch) -> Result<Statistics, NtStatus> {
     let (_, slot) = find(value, Export::QueryStatistics)?;
-    let interrupts = slot.interrupts.load(Ordering::Relaxed);
-    call(value, Export::QueryStatistics, irql, |channel, _| Statistics { interrupts, ..channel.statistics() })
+    call(value, Export::QueryStatistics, irql, |channel, _| slot.counters(channel))
 }
 
 /// Adds the counters of a provider's present channels to `total`.
 pub fn add_statistics(provider: Handle, total: &mut Statistics, irql: &mut UpToDispatch) {
     for (handle, slot) in CHANNELS.iter() {
         if slot.belongs_to(provider) {
-            let interrupts = slot.interrupts.load(Ordering::Relaxed);
-            slot.visit_from(handle, irql, |channel, _| {
-                accumulate(total, &Statistics { interrupts, ..channel.statistics() });
-            });
+            slot.visit_from(handle, irql, |channel, _| accumulate(total, &slot.counters(channel)));
         }
     }
 }

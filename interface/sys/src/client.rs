@@ -6,9 +6,9 @@ use netdma_abi::client::{ClientCharacteristics, ClientHandle};
 use netdma_abi::status::{STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_HANDLE};
 use netdma_abi::{NotificationCode, NtStatus};
 use netdma_core::handle::{Entry, Handle, Kind, Table};
-use netdma_core::rundown::{Pass, Rundown};
 use netdma_events::{Event, Misuse};
 use nt::irql::Passive;
+use nt::rundown::{Pass, Rundown};
 use nt::spin_lock::SpinLock;
 use nt::thread;
 

@@ -7,7 +7,7 @@ use netdma_core::memory::{PageAddress, Request, RingMemory, RingPage, SLOTS_PER_
 use nt::Status;
 use nt::dma::{Adapter, CommonPage};
 use nt::irql::Passive;
-use nt::pool::{Array, Tag};
+use nt::pool::{Arc, Array, Tag};
 
 /// Pool tag of everything in this image: "NDma".
 pub const TAG: Tag = Tag::new(*b"NDma");
@@ -31,7 +31,7 @@ pub enum NoRing {
 /// Pages of descriptors, a page for the completion word, and the core's tables.
 pub struct NtRing {
     pages: Array<CommonPage>,
-    word: CommonPage,
+    word: Arc<CommonPage>,
     table: Array<PageAddress>,
     requests: Array<Request>,
     room: Option<Array<Request>>,
@@ -59,11 +59,17 @@ impl NtRing {
         if let Some(wrong) = wrong.or(check(&word, maximum_address).err()) {
             return Err(wrong);
         }
+        let word = Arc::new(TAG, word).map_err(NoRing::Memory)?;
         let slots = pages.len().saturating_mul(SLOTS_PER_PAGE);
         let table = Array::new(TAG, pages.len(), |_| PageAddress::default()).map_err(NoRing::Memory)?;
         let requests = Array::new(TAG, slots, |_| Request::NONE).map_err(NoRing::Memory)?;
         let room = Array::new(TAG, ROOM, |_| Request::NONE).map_err(NoRing::Memory)?;
         Ok(Self { pages, word, table, requests, room: Some(room) })
+    }
+
+    /// The page of the completion word, which polls look at without the channel's lock.
+    pub fn completion_page(&self) -> Arc<CommonPage> {
+        self.word.clone()
     }
 
     /// Bus address of the completion word.

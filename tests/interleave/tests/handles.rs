@@ -1,12 +1,10 @@
-//! Handles and rundowns, which are checked without a lock, in every order of what threads do.
+//! Handles, which are checked without a lock, in every order of what threads do.
 
 use std::sync::Arc;
 
-use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 use netdma_core::handle::{Entry, Table};
-use netdma_core::rundown::Rundown;
 
 /// What an interrupt service routine touches of an entry.
 struct Channel {
@@ -72,52 +70,4 @@ fn of_two_claims_of_one_entry_one_succeeds() {
         let mine = table.claim().is_some();
         assert!(mine != other.join().expect("the other ended"));
     });
-}
-
-/// A registration behind its rundown: loom reports a reader and a writer that nothing orders.
-struct Registration {
-    users: Rundown,
-    client: UnsafeCell<u32>,
-}
-
-/// Deregistration waits for who is inside and then clears the record; a new registration fills it. A user sees a whole one,
-/// and who is turned away meanwhile leaves no trace: the new registration lets users in, and waits for them when it ends.
-#[test]
-fn a_deregistration_meets_users_and_the_next_registration() {
-    loom::model(|| {
-        let registration =
-            loom::sync::Arc::new(Registration { users: Rundown::new(), client: UnsafeCell::new(1) });
-        registration.users.open();
-        let user = {
-            let registration = registration.clone();
-            thread::spawn(move || registration.users.enter().map(|_pass| registration.client.with(read)))
-        };
-        registration.users.close();
-        while !registration.users.is_empty() {
-            thread::yield_now();
-        }
-        registration.client.with_mut(|client| write(client, 2));
-        registration.users.open();
-        let next = registration.users.enter();
-        if let Some(seen) = user.join().expect("the user ended") {
-            assert!([1, 2].contains(&seen));
-        }
-        assert!(next.is_some(), "the next registration is open");
-        registration.users.close();
-        assert!(!registration.users.is_empty(), "somebody is inside");
-        drop(next);
-        assert!(registration.users.is_empty(), "the last one has left");
-    });
-}
-
-#[allow(unsafe_code, reason = "loom's cell gives pointers")]
-fn read(client: *const u32) -> u32 {
-    // SAFETY: loom has just checked that nobody writes meanwhile, and the cell lives on.
-    unsafe { *client }
-}
-
-#[allow(unsafe_code, reason = "loom's cell gives pointers")]
-fn write(client: *mut u32, value: u32) {
-    // SAFETY: loom has just checked that nobody else is there, and the cell lives on.
-    unsafe { *client = value };
 }

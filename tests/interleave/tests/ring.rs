@@ -6,6 +6,7 @@ mod memory;
 
 use std::sync::Arc;
 
+use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::thread;
 use memory::HostMemory;
@@ -19,6 +20,7 @@ use netdma_core::channel::{Channel, ChannelState, Control, ControlOutcome, Setup
 use netdma_core::delivery::{self, Completed, Locked};
 use netdma_core::handle::{Entry, Table};
 use netdma_core::memory::{Page, slot};
+use netdma_core::progress::{Look, Progress};
 use netdma_core::provider::{ChannelContext, EntryPoints};
 use netdma_core::sync::{AtomicU32, AtomicU64, Ordering, fence};
 use netdma_core::transfer::{Capabilities, Run};
@@ -156,6 +158,7 @@ fn copy<P: EntryPoints>(channel: &mut Channel<HostMemory>, provider: &P) -> Resu
 struct Shared<P> {
     channel: Mutex<Channel<HostMemory>>,
     provider: P,
+    progress: Progress,
     told: Mutex<Vec<Completed>>,
 }
 
@@ -172,7 +175,8 @@ impl<P: EntryPoints> Shared<P> {
         let provider = provider(&memory);
         let mut channel = Channel::new(memory, setup(version)).expect("the memory is a ring");
         channel.set_limit(&provider, limit).expect("a limit");
-        Arc::new(Self { channel: Mutex::new(channel), provider, told: Mutex::new(Vec::new()) })
+        let told = Mutex::new(Vec::new());
+        Arc::new(Self { channel: Mutex::new(channel), provider, progress: Progress::new(), told })
     }
 
     fn under_lock<R>(&self, act: impl FnOnce(&mut Channel<HostMemory>) -> R) -> R {
@@ -180,7 +184,11 @@ impl<P: EntryPoints> Shared<P> {
     }
 
     fn copy(&self) -> Result<u64, NtStatus> {
-        self.under_lock(|channel| copy(channel, &self.provider))
+        self.under_lock(|channel| {
+            let cookie = copy(channel, &self.provider);
+            self.progress.publish(channel);
+            cookie
+        })
     }
 
     /// A poll, or with an address the provider's report.
@@ -188,6 +196,7 @@ impl<P: EntryPoints> Shared<P> {
         let delivery = self.under_lock(|channel| {
             channel.observe(0);
             channel.go_on(&self.provider);
+            self.progress.publish(channel);
             channel.begin_delivery()
         });
         if let Some(delivery) = delivery {
@@ -246,6 +255,45 @@ fn a_poll_meets_a_report() {
         assert_eq!(shared.cookies().len(), 1, "what is done is told when both have looked");
         assert_eq!(shared.cookies(), [1]);
     });
+}
+
+/// One polls without the lock while the engine completes and another reports: no copy is over before its data is there, and
+/// one that is over is found, whoever has looked.
+#[test]
+fn a_poll_without_the_lock_meets_a_report() {
+    model(|| {
+        let shared = Shared::new(Version::V2_1, 1, |memory| Engine::over(memory, Version::V2_1));
+        let data = loom::sync::Arc::new(UnsafeCell::new(0));
+        let cookie = shared.copy().expect("room");
+        let engine = {
+            let (shared, data) = (shared.clone(), data.clone());
+            thread::spawn(move || {
+                data.with_mut(write);
+                shared.provider.run(1);
+            })
+        };
+        let reporter = {
+            let shared = shared.clone();
+            thread::spawn(move || shared.poll())
+        };
+        loop {
+            match shared.progress.look(&shared.provider.word, cookie as usize) {
+                Look::Complete => break,
+                Look::Nothing => thread::yield_now(),
+                Look::Ask => shared.poll(),
+            }
+        }
+        data.with(|_| "loom reports a writer that this reader is not ordered after");
+        engine.join().expect("the engine ran");
+        reporter.join().expect("the report ended");
+        assert_eq!(shared.cookies(), [1]);
+    });
+}
+
+#[allow(unsafe_code, reason = "loom's cell gives pointers")]
+fn write(data: *mut u32) {
+    // SAFETY: loom has just checked that nobody else is there, and the cell lives on.
+    unsafe { *data = 1 };
 }
 
 /// What the engine of [`Stepper`] knows.

@@ -11,8 +11,7 @@ impl<M: RingMemory> Channel<M> {
     /// ask for no hints.
     #[cold]
     pub(super) fn send_context(&mut self, provider: &impl EntryPoints) {
-        let wait = matches!(self.state, ChannelState::Suspended | ChannelState::Stopping);
-        if !self.open || wait || self.control.is_some() {
+        if !self.takes_context() {
             return;
         }
         // What waits goes first, in a list of its own: a change of context at the end of a list cannot ask for an interrupt.
@@ -20,6 +19,12 @@ impl<M: RingMemory> Channel<M> {
         if self.ring.pending() == 0 && self.build_context() {
             self.post(provider);
         }
+    }
+
+    /// Whether a change of context could be posted.
+    pub(super) fn takes_context(&self) -> bool {
+        let waits = matches!(self.state, ChannelState::Suspended | ChannelState::Stopping);
+        self.open && !waits && self.control.is_none()
     }
 
     /// Builds the change of context that is due; `false`: none is, or there is no room.

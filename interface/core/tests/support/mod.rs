@@ -20,6 +20,7 @@ use netdma_abi::{
 use netdma_core::channel::{Channel, Control, ControlOutcome, Setup};
 use netdma_core::delivery::{self, Completed, Locked};
 use netdma_core::memory::{Page, SLOTS_PER_PAGE, slot};
+use netdma_core::progress::{Look, Progress};
 use netdma_core::provider::{ChannelContext, EntryPoints};
 use netdma_core::transfer::{Capabilities, Run, Runs};
 
@@ -369,6 +370,7 @@ pub struct Bench {
     pub engine: Engine,
     pub word: Arc<AtomicU64>,
     pub told: RefCell<Vec<Completed>>,
+    pub progress: Progress,
 }
 
 impl Locked for Bench {
@@ -419,12 +421,23 @@ impl Bench {
             cache,
         };
         let channel = Channel::new(memory, setup).expect("the memory is a ring");
-        Self { channel: RefCell::new(channel), engine, word, told: RefCell::default() }
+        Self {
+            channel: RefCell::new(channel),
+            engine,
+            word,
+            told: RefCell::default(),
+            progress: Progress::new(),
+        }
     }
 
     /// Under the lock, as it were.
     pub fn with<R>(&self, act: impl FnOnce(&mut Channel<HostMemory>) -> R) -> R {
-        act(&mut self.channel.borrow_mut())
+        let mut channel = self.channel.borrow_mut();
+        let answer = act(&mut channel);
+        if !channel.took_plainly() {
+            self.progress.publish(&channel);
+        }
+        answer
     }
 
     /// Submits a NULL request.
@@ -438,9 +451,25 @@ impl Bench {
         self.with(|channel| channel.copy(&self.engine, run(to), run(from), length, 0, context))
     }
 
-    /// Looks at the completion word and tells the client, as a poll does.
+    /// Looks at the completion word and tells the client, as a poll does. Each is checked to find nothing where one without
+    /// the lock would have found nothing.
     pub fn poll(&self) -> netdma_core::channel::Observed {
-        self.report(0)
+        let last = self.channel.borrow().ring().built() as usize;
+        let look = self.progress.look(&self.word, last);
+        assert_eq!(look == Look::Complete, last != 0 && self.channel.borrow().is_complete(last));
+        // The driver tells what a visit has found before the next can come.
+        let untold = self.channel.borrow().ring().has_news();
+        let before = (self.told.borrow().len(), self.engine.calls().len());
+        let seen = self.report(0);
+        if look == Look::Nothing && !untold {
+            let after = (self.told.borrow().len(), self.engine.calls().len());
+            assert_eq!(
+                (seen, after),
+                (netdma_core::channel::Observed::default(), before),
+                "the lock was needed"
+            );
+        }
+        seen
     }
 
     /// The same with an address from the provider, as a DPC does.

@@ -108,8 +108,9 @@ fn positions_out_of_order_are_said(node: &Path) -> Result<(), Failure> {
 fn links_and_words_that_leave_the_ring_are_said(node: &Path) -> Result<(), Failure> {
     let mut session = Session::start(node)?;
     let mut lab = at_work()?;
-    let word = of_live(&session, &mut lab, &["channel", "ring", "memory", "word", "memory"])?;
-    let word: u64 = lab.run(|k| k.read(word))?;
+    let shared = of_live(&session, &mut lab, &["channel", "ring", "memory", "word"])?;
+    let memory = session.field_of("netdma", "nt::pool::Shared<nt::dma::CommonPage>", &["value", "memory"])?;
+    let word: u64 = lab.run(|k| k.read(k.read::<u64>(shared) + memory))?;
     damage(&mut lab, word, 0xDEAD_0000 | 3)?;
     let pages = of_live(&session, &mut lab, &["channel", "ring", "memory", "pages", "values"])?;
     let first: u64 = lab.run(|k| k.read(pages))?;

@@ -169,9 +169,12 @@ fn a_reset_of_the_interfaces_own_takes_the_hints_from_what_waits() {
         );
         let started = calls[3].1.expect("a copy");
         proves!(image: R280; assert_eq!(flags(&started) & DESTINATION_DCA_ENABLE, 0));
+        b.calls();
+        // The engine has done nothing, and still a poll has something to do.
+        assert!(!b.is_complete(channel, u64::MAX));
+        assert_eq!(b.entries(), ["append"], "the context follows");
         b.run(b.first());
         b.dpc(b.first());
-        assert_eq!(b.entries(), ["append"], "the context follows");
         b.set_limit(channel, 1);
         assert_eq!(hinted_copy(b, channel, &buffer), PENDING);
         b.run(b.first());

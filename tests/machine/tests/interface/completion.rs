@@ -124,6 +124,52 @@ fn a_poll_finds_completions_without_any_interrupt() {
     });
 }
 
+/// What is in the machine's history of `work`: the driver's calls of the kernel, by name, and events.
+fn kernel_calls(b: &Bench<'_>, work: impl FnOnce()) -> Vec<String> {
+    let before = b.k.trace_length();
+    work();
+    let events = b.k.last_events();
+    assert!(b.k.trace_length() - before <= events.len() as u64, "the history keeps all of it");
+    events.into_iter().filter(|event| event.number >= before).map(|event| event.what.into_owned()).collect()
+}
+
+/// How many of `calls` are of one of `names`.
+fn count_of(calls: &[String], names: &[&str]) -> usize {
+    calls.iter().filter(|call| names.iter().any(|name| call.contains(name))).count()
+}
+
+/// D5: one lock and no allocation for a submission, no lock for a poll that finds nothing new, whatever has been found.
+#[test]
+fn a_submission_takes_one_lock_and_a_poll_that_finds_nothing_new_takes_none() {
+    const LOCKS: [&str; 2] = ["KeAcquireSpinLockRaiseToDpc", "KeAcquireSpinLockAtDpcLevel"];
+    const POOL: [&str; 2] = ["ExAllocatePool", "ExFreePool"];
+    with_channel(V, |b, channel| {
+        let mut cookies = Vec::new();
+        for _ in 0..2 {
+            let calls = kernel_calls(b, || cookies.push(b.post(channel)));
+            assert_eq!((count_of(&calls, &LOCKS), count_of(&calls, &POOL)), (1, 0), "{calls:?}");
+        }
+        let locks_of = |cookie, expected| {
+            let calls = kernel_calls(b, || assert_eq!(b.is_complete(channel, cookie), expected));
+            assert_eq!(count_of(&calls, &POOL), 0, "{calls:?}");
+            count_of(&calls, &LOCKS)
+        };
+        assert_eq!(locks_of(cookies[0], false), 0, "the engine has done nothing");
+        assert!(b.step(b.first()));
+        assert!(locks_of(cookies[1], false) > 0, "the word is another");
+        assert_eq!(locks_of(cookies[1], false), 0, "and is known now");
+        assert_eq!(locks_of(cookies[0], true), 0, "what is known to be over needs no look");
+        assert!(b.step(b.first()));
+        assert!(locks_of(cookies[1], true) > 0);
+        assert_eq!(locks_of(cookies[1], true), 0);
+        assert_eq!(
+            b.statistics(channel, 0).map(|counters| counters.polls),
+            Ok(4),
+            "those that were not over"
+        );
+    });
+}
+
 #[test]
 fn an_armed_or_stale_word_completes_nothing() {
     with_channel(V, |b, channel| {

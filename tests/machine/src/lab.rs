@@ -12,6 +12,7 @@ use nthost::{Kernel, Machine, Stop};
 use crate::client::Client;
 use crate::engine::EngineHandle;
 use crate::events::Seen;
+use crate::watched::{Watch, Watched};
 
 /// The engine that tests use unless they say otherwise: hardware 3.2, one channel per function, MSI-X.
 pub const ENGINE: (u16, u16) = (0x8086, 0x6F20);
@@ -131,6 +132,21 @@ impl Lab {
     pub fn plug(&mut self, name: String, options: ioat_model::Options) -> Result<DevnodeId, Failure> {
         let engine = EngineHandle::new(name, options).map_err(|bad| Failure::Other(bad.to_string()))?;
         let function = engine.function();
+        self.engines.push(engine);
+        self.run(|k| k.plug(None, function))?.map_err(Failure::Other)
+    }
+
+    /// As [`plug`](Self::plug), with every access written down.
+    ///
+    /// # Errors
+    /// As [`plug`](Self::plug).
+    pub fn plug_watched(
+        &mut self,
+        options: ioat_model::Options,
+        watch: &Watch,
+    ) -> Result<DevnodeId, Failure> {
+        let engine = EngineHandle::new("watched", options).map_err(|bad| Failure::Other(bad.to_string()))?;
+        let function = Box::new(Watched::new(engine.clone(), watch.clone()));
         self.engines.push(engine);
         self.run(|k| k.plug(None, function))?.map_err(Failure::Other)
     }

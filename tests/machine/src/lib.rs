@@ -10,3 +10,4 @@ pub mod hosted;
 pub mod lab;
 pub mod life;
 pub mod soft;
+pub mod watched;

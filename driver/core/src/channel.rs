@@ -176,7 +176,12 @@ impl Channel {
         let count = self.check_list(first, count)?;
         match answer(self.state, Command::Start) {
             Answer::Launch => {}
-            Answer::Displace => self.displace(hardware, word)?,
+            Answer::Displace => {
+                self.displace(hardware)?;
+                // Before the old list came to rest the engine may have written a last word over the interface's (R161),
+                // and nothing of that list is to be told any more.
+                word.store(State::ARMED_WORD, Ordering::Release);
+            }
             Answer::RecoverAndLaunch => self.recover(hardware)?,
             Answer::Refuse(refusal) => return Err(refusal),
             _ => return Err(Refusal::NotStarted),
@@ -373,11 +378,10 @@ impl Channel {
         }
     }
 
-    /// Makes a running channel quiet for a new list (R113, R114).
+    /// Makes a running channel quiet for a new list (R113, R114). An error that halted it goes on record.
     fn displace<R: Registers, P: PciConfig, C: Clock>(
         &mut self,
         hardware: &Hardware<'_, R, P, C>,
-        word: &CompletionWord,
     ) -> Result<(), Refusal> {
         let status = self.block(hardware).status().ok_or_else(|| self.left())?;
         let stopped = match status.state() {
@@ -386,7 +390,9 @@ impl Channel {
             _ => self.suspend_engine(hardware).map_err(|error| self.not_stopped(error))?,
         };
         if stopped.state() == Some(ioat_regs::State::Halted) {
-            self.fault(hardware, word, stopped);
+            let error = self.block(hardware).error().ok_or_else(|| self.left())?;
+            self.note(error, stopped.address());
+            self.state = State::Faulted;
             self.recover(hardware)?;
         }
         Ok(())

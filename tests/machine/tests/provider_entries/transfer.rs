@@ -332,3 +332,41 @@ fn one_null_rearms_a_channel_after_a_power_cycle() -> Result<(), Failure> {
     }
     Ok(())
 }
+
+#[test]
+fn a_start_on_an_engine_whose_halt_nobody_has_seen_takes_the_new_list_and_tells_nothing_of_the_old_one()
+-> Result<(), Failure> {
+    for device in ENGINES {
+        let mut bench = Bench::new(device, |options| options.timing.per_descriptor = 10_000, |_| {})?;
+        let (channel, _) = bench.allocate()?;
+        let before = bench.list(0..40, BOTH)?;
+        let plan =
+            "halt descriptor=3 error=read-data; drop-interrupt interrupt=*".parse().expect("a fault plan");
+        bench.lab.engines[1].with(|engine| engine.set_faults(plan));
+        assert_eq!(bench.post(START, channel, 0, 20)?, SUCCESS);
+        bench.lab.machine.advance(60_000)?;
+        assert_eq!(
+            (bench.state(), bench.arrived(&before)?),
+            (Some(State::Halted), vec![0, 1]),
+            "{device:04x}"
+        );
+        bench.lab.engines[1].with(|engine| engine.set_faults("".parse().expect("no fault")));
+        desk(|d| d.reports.clear());
+
+        let before = bench.list(20..30, STATUS_UPDATE_ON_COMPLETION)?;
+        let last = bench.descriptor(29, 8, BOTH | NULL_TRANSFER, [0; 4])?;
+        bench.link(29, None)?;
+        proves!(image: R112, R115; assert_eq!(bench.post(START, channel, 20, 10)?, SUCCESS, "{device:04x}"));
+        // Whoever looks now must not take the old list's end for the new one's.
+        proves!(image: R115; assert_eq!(bench.word()?, ARMED, "{device:04x}"));
+        bench.settle()?;
+        let reports: Vec<u64> = desk(|d| d.reports.iter().map(|told| told.last).collect());
+        proves!(image: R112, R115, R125;
+            assert_eq!(bench.arrived(&before)?, (20..29).collect::<Vec<_>>(), "{device:04x}");
+            assert_eq!(bench.word()?, word(last, TransferStatus::Idle), "{device:04x}");
+            assert_eq!(reports, [last], "{device:04x}: no halt is told of"));
+        bench.call(FREE, &[channel])?;
+        bench.end()?;
+    }
+    Ok(())
+}

@@ -357,3 +357,27 @@ fn channel_count_and_transfer_limit_are_masked_bounded_and_reported() -> Result<
     }
     Ok(())
 }
+
+#[test]
+fn clients_are_told_the_address_width_and_the_transfer_limit_of_every_version() -> Result<(), Failure> {
+    for (device, bits) in
+        [(0x1A38, 40), (0x402F, 40), (0x3430, 40), (0x6F20, 46), (0x2021, 46), (0x0C50, 48), (0x0B00, 48)]
+    {
+        for xfercap in [12, 20] {
+            let mut lab = watched(Options { xfercap, ..options(device)? }, &Watch::default())?;
+            let (client, number) = channel(&mut lab)?;
+            let offered: Vec<_> = client.providers(&mut lab)?;
+            let told: Vec<_> = offered
+                .iter()
+                .map(|provider| (provider.maximum_address, provider.maximum_transfer))
+                .collect();
+            proves!(image: H7, H40; assert_eq!(told, [((1 << bits) - 1, 1 << xfercap)], "{device:04x}"));
+            // An engine halts on a descriptor that is longer than it takes.
+            let copied = client.copy_verified(&mut lab, number, 60_000, 1)?;
+            proves!(image: H25; assert_eq!((copied, lab.engines[0].channel(0).halts), (60_000, 0), "{device:04x}"));
+            client.close(&mut lab)?;
+            nothing_left(lab)?;
+        }
+    }
+    Ok(())
+}

@@ -334,7 +334,7 @@ fn a_null_transfer_carries_valid_size_and_addresses() {
 }
 
 /// Writes descriptors for `NetDmaSubmitDescriptorList` and submits them.
-fn submit_list(b: &Bench<'_>, channel: u64, list: &[[u64; 4]]) -> (i32, u64) {
+pub fn submit_list(b: &Bench<'_>, channel: u64, list: &[[u64; 4]]) -> (i32, u64) {
     let (at, out) = (b.scratch + 0x200, b.scratch + 0x88);
     for (number, [size_and_flags, source, destination, next_source]) in (0..).zip(list) {
         let words = [*size_and_flags, *source, *destination, u64::MAX, *next_source, 0, u64::MAX, u64::MAX];

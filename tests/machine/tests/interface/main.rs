@@ -13,6 +13,7 @@ mod clients;
 mod completion;
 mod control;
 mod handles;
+mod hardware;
 mod hostile;
 mod power;
 mod races;

@@ -95,6 +95,12 @@ pub struct Observed {
     pub foreign: Option<u64>,
 }
 
+/// The address of no descriptor.
+const NOWHERE: u64 = u64::MAX;
+
+/// The bits by which words that say Active and Idle of one descriptor differ.
+const LAST_DONE: u64 = TransferStatus::Active as u64 | TransferStatus::Idle as u64;
+
 /// Positions from `begin` up to `end` may be taken by requests of one descriptor without a look at anything else: there is
 /// room, the channel accepts, and none of them makes a batch full. Whatever may change that shuts the window first; a shut one
 /// ends at zero.
@@ -134,6 +140,8 @@ pub struct Channel<M> {
     delivering: bool,
     /// Below 2.0: the position whose link ends the engine's list. All others link to the next one.
     tail: u64,
+    /// The bus address of the last descriptor posted; [`NOWHERE`] before the first.
+    last: u64,
     /// The completion word as it was last seen, or armed.
     seen: u64,
     statistics: Statistics,
@@ -166,6 +174,7 @@ impl<M: RingMemory> Channel<M> {
             plain: false,
             delivering: false,
             tail: 0,
+            last: NOWHERE,
             seen: 0,
             statistics: Statistics { channels: 1, ..Statistics::default() },
         })
@@ -318,28 +327,22 @@ impl<M: RingMemory> Channel<M> {
         let simple = to.length >= wanted
             && from.length >= wanted
             && length.wrapping_sub(1) < self.plain_size
-            && to.address <= self.plain_begin
-            && from.address <= self.plain_begin;
-        if !simple {
-            return self.copy_pieces(
-                provider,
-                Begun(to, destination),
-                Begun(from, source),
-                length,
-                flags,
-                context,
-            );
+            && to.address.max(from.address) <= self.plain_begin;
+        if simple && self.ring.built() < self.window.end {
+            let cookie = self.ring.accept_plain(length, flags, from.address, to.address, context);
+            self.plain = true;
+            return cookie.ok_or(STATUS_UNSUCCESSFUL);
         }
-        let position = self.ring.built();
-        if position >= self.window.end {
-            return self.copy_plain(provider, to.address, from.address, length, flags, context);
-        }
-        match self.ring.accept_plain(length, flags, from.address, to.address, context) {
-            Some(cookie) => {
-                self.plain = true;
-                Ok(cookie)
-            }
-            None => Err(STATUS_UNSUCCESSFUL),
+        let answer = if simple {
+            self.copy_plain(provider, to.address, from.address, length, flags, context)
+        } else {
+            let (destination, source) = (Begun(to, destination), Begun(from, source));
+            self.copy_pieces(provider, destination, source, length, flags, context)
+        };
+        // Taken apart, so that the answer above stays in registers: these two answer through memory.
+        match answer {
+            Ok(cookie) => Ok(cookie),
+            Err(status) => Err(status),
         }
     }
 
@@ -507,14 +510,14 @@ impl<M: RingMemory> Channel<M> {
             // The old list ended long ago, and its tail may be part of the new one.
             self.link_tail();
         }
-        let last = self.ring.built().wrapping_sub(1);
-        let Some(tail) = self.ring.slot(last) else { return };
+        let Some((tail, address)) = self.ring.locate(self.ring.built().wrapping_sub(1)) else { return };
         let interrupt = if self.setup.polled { 0 } else { INTERRUPT_ON_COMPLETION };
         tail.add_flags(STATUS_UPDATE_ON_COMPLETION | interrupt);
         if self.dialect == Dialect::NullTerminated {
             tail.link(0);
         }
         if nt_success(self.call_provider(provider, starting)) {
+            self.last = address;
             self.posted(starting);
         } else {
             self.try_again(provider, starting);
@@ -563,6 +566,7 @@ impl<M: RingMemory> Channel<M> {
         let done = nt_success(self.call_provider(provider, true));
         if done {
             self.posted(true);
+            self.last = self.ring.address(self.tail).unwrap_or(NOWHERE);
         } else {
             self.count_provider_failure();
         }
@@ -661,7 +665,13 @@ impl<M: RingMemory> Channel<M> {
         // Acquire: the data of finished descriptors is read after the word that says so (R154).
         let word = self.ring.memory().completion_word().load(Ordering::Acquire);
         let told = completion::address(reported);
-        let mut seen = if word == self.seen { Observed::default() } else { self.read(word) };
+        let mut seen = if word == self.seen {
+            Observed::default()
+        } else if word & !LAST_DONE == self.last && self.state.is_running() {
+            self.finish(word)
+        } else {
+            self.read(word)
+        };
         if told != 0 && told != completion::address(word) && self.ring.name(told) == Named::Foreign {
             seen.foreign = Some(reported);
         }
@@ -669,6 +679,17 @@ impl<M: RingMemory> Channel<M> {
             self.statistics.foreign_addresses = self.statistics.foreign_addresses.wrapping_add(1);
         }
         seen
+    }
+
+    /// The word names the last descriptor posted, as it mostly does: what [`read`](Self::read) would find the long way.
+    #[inline]
+    fn finish(&mut self, word: u64) -> Observed {
+        self.seen = word;
+        let finished = self.ring.finish();
+        if finished != 0 {
+            self.state = ChannelState::Idle;
+        }
+        Observed { finished, ..Observed::default() }
     }
 
     /// A word that was not seen before. One that was says nothing: while it stands, the engine has done nothing more, and a

@@ -275,6 +275,14 @@ impl<M: RingMemory> Ring<M> {
         named
     }
 
+    /// Everything posted is done. Answers how much of it was not known to be.
+    #[inline]
+    pub fn finish(&mut self) -> u64 {
+        let finished = self.outstanding();
+        self.done = self.posted;
+        finished
+    }
+
     /// Ends what is in flight (or, with `pending`, everything accepted) with a failure.
     pub fn fail(&mut self, pending: bool, status: NtStatus) {
         let end = if pending { self.built } else { self.posted };

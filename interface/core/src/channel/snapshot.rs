@@ -31,6 +31,7 @@ impl<M: RingMemory> Channel<M> {
             plain,
             delivering,
             tail,
+            last,
             seen,
             statistics: _,
         } = self;
@@ -61,6 +62,8 @@ impl<M: RingMemory> Channel<M> {
             u64::from(*plain),
             u64::from(*delivering),
             tail & ring.size().wrapping_sub(1),
+            // Compared only while something is in flight.
+            if ring.outstanding() == 0 { 0 } else { *last },
             *seen,
         ]);
         words.extend(window);

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::arguments::Arguments;
 use crate::bench_rates as rates;
+use crate::bench_stages::{self as stages, Stages};
 use crate::command::{Command, Failure};
 use crate::valgrind::{self, Tools};
 use crate::{generated, steps, workspace};
@@ -63,6 +64,7 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let page = std::fs::read_to_string(&path)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     let page = write_sections(&page, &counts, &tools)?;
+    let page = generated::with_section(&page, COMMAND.name, "stages", &stages_section()?)?;
     let page = generated::with_section(&page, COMMAND.name, "hosted machine", &rates::section(&rates))?;
     generated::write(&workspace::root(), PAGE, &page)
 }
@@ -176,6 +178,17 @@ fn client_section(counts: &Counts, tools: &Tools) -> Result<String, Failure> {
         tools.versions
     );
     Ok(text)
+}
+
+/// The section on where the client path's instructions go, from what callgrind has left of the cases of 2.x.
+fn stages_section() -> Result<String, Failure> {
+    let mut batches: Vec<(u32, Stages)> = Vec::new();
+    for (batch, ..) in BATCHES {
+        let case = format!("client_2x.batch_{batch}");
+        let path = format!("target/gungraun/netdma-bench/cost/cost/{case}/callgrind.{case}.out");
+        batches.push((*batch, stages::read(&workspace::root().join(path))?));
+    }
+    Ok(stages::section(&batches, DESCRIPTORS))
 }
 
 /// The section on the engine model.

@@ -7,6 +7,7 @@
 mod arguments;
 mod bench;
 mod bench_rates;
+mod bench_stages;
 mod cache;
 mod command;
 mod ctl;

@@ -157,8 +157,9 @@ impl Channel {
 
     /// Writes the completion word that an idle engine owes, and says whether it did: the interface believes nothing else
     /// (Q7). What the engine wrote before it answered the read of CHANSTS has arrived, because on PCI Express a completion
-    /// does not pass a posted write (Base Specification, 2.4.1; relaxed ordering is off, H16). So a word that is still what
-    /// it was `before` is a lost one; one that changed meanwhile is the engine's newer one and stays.
+    /// does not pass a posted write while relaxed ordering is off (Base Specification, 2.4.1, rules D2a and D2b of the ordering
+    /// table, seen in others' renderings of it; H16). So a word that is still what it was `before` is a lost one; one that
+    /// changed meanwhile is the engine's newer one and stays.
     fn make_good(&mut self, word: &CompletionWord, before: u64, rest: ChanSts) -> bool {
         let owed = rest.address() != 0 && rest.address() != ChanSts(before).address();
         let written =

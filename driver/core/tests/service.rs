@@ -3,6 +3,7 @@
 
 mod script;
 
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ioat_core::service::{InterruptKind, claim_shared, set_delay, set_interrupts};
@@ -100,6 +101,22 @@ fn the_watchdog_finds_a_lost_completion_word_and_then_lets_the_channel_rest() {
         (RING + 0x80, Some(Sts::Idle)),
         "the interface believes the word only"
     );
+}
+
+#[test]
+fn a_word_that_the_engine_writes_while_it_is_asked_is_not_written_over() {
+    let mut channel = running(BDX);
+    let word = Rc::new(AtomicU64::new(ARMED));
+    let newer = RING + 0xC0 | Sts::Idle as u64;
+    let script = Script::new(status(BDX, RING + 0x80, Sts::Idle));
+    script.at_dispatch(|hardware| {
+        assert_eq!(channel.watch(hardware, &word), Report::Nothing);
+        let engine = word.clone();
+        script.meanwhile(move || engine.store(newer, Ordering::Release));
+        assert_eq!(channel.watch(hardware, &word), Report::Completed(RING + 0x80), "as CHANSTS says");
+        assert_eq!(word.load(Ordering::Relaxed), newer, "the engine's word stays");
+        assert_eq!(channel.watch(hardware, &word), Report::Completed(RING + 0xC0));
+    });
 }
 
 #[test]

@@ -30,12 +30,23 @@ pub use Step::*;
 /// The expected accesses, and a clock that moves only when it is asked to pause.
 pub struct Script {
     steps: RefCell<VecDeque<Step>>,
+    /// What happens while the next access is on its way.
+    meanwhile: RefCell<Option<Box<dyn FnOnce()>>>,
     paused_us: Cell<u64>,
 }
 
 impl Script {
     pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
-        Self { steps: RefCell::new(steps.into_iter().collect()), paused_us: Cell::new(0) }
+        Self {
+            steps: RefCell::new(steps.into_iter().collect()),
+            meanwhile: RefCell::new(None),
+            paused_us: Cell::new(0),
+        }
+    }
+
+    /// Lets `act` happen while the next access is on its way.
+    pub fn meanwhile(&self, act: impl FnOnce() + 'static) {
+        *self.meanwhile.borrow_mut() = Some(Box::new(act));
     }
 
     pub fn paused_us(&self) -> u64 {
@@ -61,6 +72,9 @@ impl Script {
     }
 
     fn take(&self, seen: impl std::fmt::Debug) -> Step {
+        if let Some(act) = self.meanwhile.take() {
+            act();
+        }
         self.steps.borrow_mut().pop_front().unwrap_or_else(|| panic!("unexpected access: {seen:x?}"))
     }
 

@@ -22,12 +22,13 @@ use netdma_abi::{
 use netdma_events::{Event, Sink};
 use nt::irql::UpToDispatch;
 use nt::object;
+use nt::pool::Arc;
 use nt::processor::Number;
 
-use crate::TRACE;
 use crate::affinity::Allowed;
 use crate::engine::Engine;
-use crate::lane::{ControlCommand, Lane};
+use crate::lane::{ControlCommand, Lane, Owner};
+use crate::{TAG, TRACE};
 
 /// What people read: `FriendlyName` (R31).
 const NAME: &str = "Intel I/OAT DMA engine";
@@ -129,6 +130,9 @@ unsafe extern "system" fn allocate_dma_channel(
     // SAFETY: the interface calls at DISPATCH_LEVEL or below (R84), and this function makes the only token.
     let mut irql = unsafe { UpToDispatch::assume() };
 
+    let Ok(owner) = Arc::new(TAG, Owner { handle: channel, word }) else {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    };
     let mut answer = STATUS_INSUFFICIENT_RESOURCES;
     // First a channel whose message arrives at one of the processors, then any; in both passes the first free one.
     for preferred in [true, false] {
@@ -143,7 +147,7 @@ unsafe extern "system" fn allocate_dma_channel(
             };
             // None of the processors asked for is there.
             let Some(processor) = processor else { return STATUS_UNSUCCESSFUL };
-            match lane.allocate(channel, word, completion, processor, &mut irql) {
+            match lane.allocate(&owner, completion, processor, &mut irql) {
                 Ok(false) => {}
                 Ok(true) => {
                     // SAFETY: the caller's structure, as above.

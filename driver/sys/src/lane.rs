@@ -3,7 +3,7 @@
 //! | What | Protected by |
 //! |---|---|
 //! | channel, registers, owner | the lane's spin lock; nothing is called with it held but ioat-core |
-//! | owner as the interrupt service routine sees it | [`Published`]: atomics, and a count of visitors |
+//! | owner as the interrupt service routine sees it | [`Lent`]: the routine visits it without a lock, and its end waits for the visits |
 //! | a procedure at PASSIVE_LEVEL | the channel is lent to it; whoever comes meanwhile is refused |
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -16,16 +16,16 @@ use netdma_abi::ChannelHandle;
 use netdma_events::{Event, Hex, Sink};
 use nt::dpc::Dpc;
 use nt::irql::{AtMostDispatch, Device, Dispatch, Passive};
+use nt::lent::Lent;
 use nt::pool::Arc;
 use nt::processor::Number;
 use nt::spin_lock::SpinLock;
 use nt::thread;
-use nt::time::Duration;
+use nt::time::{self, Duration};
 use nt::timer::Timer;
 use nt::worker::Worker;
 use nt::{Result, Status};
 
-use crate::published::Published;
 use crate::window::{Sleep, Stall, Window};
 use crate::{TAG, TRACE, netdma, report};
 
@@ -48,7 +48,8 @@ struct Core {
     /// Where the function is, for events.
     location: Hex,
     state: SpinLock<Inner>,
-    published: Published,
+    /// The owner, for the interrupt service routine.
+    published: Lent<Owner>,
     /// Processor for the message, as the interface asked ([`NOWHERE`]: it did not). System-wide index.
     wished: AtomicU32,
     /// Processor at which the channel's message arrives ([`NOWHERE`]: at several, or there is none).
@@ -93,11 +94,13 @@ struct Inner {
     watchdog_ms: u16,
 }
 
-/// Whom the channel is allocated to.
+/// Whom a channel is allocated to.
 #[derive(Debug, Clone, Copy)]
-struct Owner {
-    handle: ChannelHandle,
-    word: &'static CompletionWord,
+pub struct Owner {
+    /// What netdma.sys calls the channel.
+    pub handle: ChannelHandle,
+    /// Its completion word, until [`Lane::free`] has returned.
+    pub word: &'static CompletionWord,
 }
 
 /// No processor.
@@ -128,7 +131,7 @@ impl Lane {
                     generation: 0,
                     watchdog_ms: 0,
                 }),
-                published: Published::new(),
+                published: Lent::new(),
                 wished: AtomicU32::new(NOWHERE),
                 message: AtomicU32::new(NOWHERE),
                 target: AtomicU32::new(NOWHERE),
@@ -301,8 +304,7 @@ impl Lane {
     /// The channel cannot be brought to rest.
     pub fn allocate(
         &self,
-        handle: ChannelHandle,
-        word: &'static CompletionWord,
+        to: &Arc<Owner>,
         completion: u64,
         processor: u32,
         irql: &mut impl AtMostDispatch,
@@ -321,11 +323,12 @@ impl Lane {
         };
         self.dpc.set_target(number)?;
         channel.attach(&window.hardware(Stall), completion).map_err(|_refusal| Status::UNSUCCESSFUL)?;
-        *owner = Some(Owner { handle, word });
+        *owner = Some(**to);
         *generation = generation.wrapping_add(1);
         let watchdog_ms = *watchdog_ms;
         self.core.target.store(processor, Ordering::Release);
-        self.core.published.put(handle, word);
+        // Nothing is lent: the owner before was taken back before its place was given up.
+        self.core.published.lend(to.clone());
         self.watchdog.set_periodic(watchdog_ms, state.irql());
         Ok(true)
     }
@@ -340,7 +343,8 @@ impl Lane {
         }
         self.watchdog.cancel(irql);
         // Before the channel can have another owner, whose handle would be taken back instead.
-        self.core.published.take_back();
+        // A service routine waits for nobody and is over within microseconds.
+        self.core.published.take_back(|| time::stall(Duration::from_micros(1)));
         let mut state = self.core.state.lock(irql);
         if let Inner { channel: Some(channel), window: Some(window), .. } = &mut *state {
             channel.detach(&window.hardware(Stall));
@@ -443,10 +447,10 @@ impl Lane {
         let core = &self.core;
         core.interrupts.fetch_add(1, Ordering::AcqRel);
         let target = core.target.load(Ordering::Acquire);
-        let asked = core.published.visit(|handle, word| {
-            let word = ChanSts(word.load(Ordering::Acquire));
+        let asked = core.published.visit(|owner| {
+            let word = ChanSts(owner.word.load(Ordering::Acquire));
             let armed = word.state() == Some(ioat_regs::State::Armed);
-            netdma::isr(handle, if armed { 0 } else { word.address() }, target, irql)
+            netdma::isr(owner.handle, if armed { 0 } else { word.address() }, target, irql)
         });
         let Some(asked) = asked else { return };
         if asked != target

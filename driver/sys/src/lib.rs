@@ -7,7 +7,6 @@
 //! | [`device`] | the device's life: added, started, in and out of D0, removed |
 //! | [`engine`] | what the entry points and interrupts of one device share |
 //! | [`lane`] | one channel with its owner, its lock and its DPC |
-//! | [`published`] | its owner, as the interrupt service routine sees it |
 //! | [`entry_points`] | the nine functions that netdma.sys calls |
 //! | [`interrupt`] | the interrupt service routine |
 //! | [`report`] | what user mode is told, read only |
@@ -29,7 +28,6 @@ mod entry_points;
 mod interrupt;
 mod lane;
 mod netdma;
-mod published;
 mod report;
 mod settings;
 mod window;

@@ -102,3 +102,34 @@ fn a_visit_meets_the_end_of_a_loan() {
         assert!(lent.take_back(thread::yield_now).is_none());
     });
 }
+
+/// A channel's owner as the interrupt service routine of `ioatdma.sys` finds it: two processors serve interrupts while the
+/// channel goes from one owner to the next, whose handles and words must not be mixed up.
+#[test]
+fn two_visits_meet_a_change_of_owner() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(|| {
+        let lent = Arc::new(Lent::<Owner>::new());
+        let [first, second] = [1, 2].map(|handle| Arc::new(Owner { handle, word: UnsafeCell::new(handle) }));
+        assert!(lent.lend(first));
+        let routines = [(); 2].map(|()| {
+            let lent = lent.clone();
+            thread::spawn(move || lent.visit(|owner| assert_eq!(owner.word.with(read), owner.handle)))
+        });
+        let first = lent.take_back(thread::yield_now).expect("it was lent");
+        first.word.with_mut(|word| write(word, 0));
+        drop(first);
+        assert!(lent.lend(second));
+        for routine in routines {
+            let _found = routine.join().expect("the routine ended");
+        }
+        assert_eq!(lent.visit(|owner| owner.handle), Some(2));
+    });
+}
+
+/// Whom a channel is allocated to; the word's memory goes with the owner.
+struct Owner {
+    handle: u32,
+    word: UnsafeCell<u32>,
+}

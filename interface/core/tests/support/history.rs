@@ -148,7 +148,7 @@ struct Accepted {
     /// Where its bytes go, and which.
     data: Vec<(u64, Vec<u8>)>,
     excused: u8,
-    /// How it ended, once it is on its way out.
+    /// How it ended, once it has.
     ended: Option<NtStatus>,
 }
 
@@ -174,6 +174,11 @@ pub struct History {
     /// What excuses failures until the next start.
     trouble: u8,
     starts: u64,
+    /// Descriptors that were posted, and the position up to which they were.
+    posted: u64,
+    given: u64,
+    /// The engine was halted after the last step.
+    halted: bool,
     accepted: u64,
     told: u64,
     succeeded: u64,
@@ -204,6 +209,9 @@ impl History {
             owes_start: false,
             trouble: 0,
             starts: 0,
+            posted: 0,
+            given: 0,
+            halted: false,
             accepted: 0,
             told: 0,
             succeeded: 0,
@@ -252,10 +260,7 @@ impl History {
             ClaimSuspend => drop(self.claim(Control::Suspend)),
             ClaimAbort => drop(self.claim(Control::Abort(STATUS_REQUEST_ABORTED))),
             End => self.end(),
-            Halt => {
-                self.excuse(FAILED);
-                self.bench.engine.halt();
-            }
+            Halt => self.bench.engine.halt(),
             HaltElsewhere => {
                 self.excuse(FAILED | LIED);
                 self.bench.engine.halt();
@@ -370,14 +375,6 @@ impl History {
         }
         assert!(self.held.is_none(), "two deliver at once");
         self.held = held;
-        let told = self.ring_told();
-        self.bench.with(|channel| {
-            let size = channel.ring().size();
-            for request in self.waiting.iter_mut().filter(|request| request.cookie <= told) {
-                let at = (request.cookie - 1) % size;
-                request.ended = Some(channel.ring().memory().requests()[at as usize].status);
-            }
-        });
     }
 
     /// Tells what is held, and whatever else has ended. With `answering` the client posts from its callback.
@@ -394,8 +391,21 @@ impl History {
         });
     }
 
+    /// What a halted engine has, or was given since the last step, may fail; what waits goes to the next start.
+    fn excuse_posted(&mut self) {
+        let posted = self.bench.with(|channel| channel.statistics()).descriptors;
+        self.given += posted - std::mem::replace(&mut self.posted, posted);
+        if self.halted || self.bench.engine.inner.borrow().dead {
+            let given = self.given;
+            for request in self.waiting.iter_mut().filter(|request| request.begin < given) {
+                request.excused |= FAILED;
+            }
+        }
+    }
+
     /// Takes note of what the bench was told.
     fn hear(&mut self) {
+        self.excuse_posted();
         for completed in self.bench.told.take() {
             self.told(completed);
         }
@@ -406,22 +416,26 @@ impl History {
         assert_eq!(completed.cookie, request.cookie, "told in the order of acceptance, each once");
         assert_eq!(completed.context, request.context, "told with its context");
         self.told += 1;
+        if let Some(ended) = request.ended {
+            assert_eq!(completed.status, ended, "told as it ended");
+        }
+        let ran = (request.begin..request.cookie)
+            .all(|position| self.descriptors[(position - self.first) as usize].ran);
         match completed.status {
             STATUS_SUCCESS => {
-                for position in request.begin..request.cookie {
-                    let ran = self.descriptors[(position - self.first) as usize].ran;
-                    assert!(ran, "success without the engine");
-                }
+                assert!(ran, "success without the engine");
                 for (to, data) in &request.data {
                     assert_eq!(&self.bench.engine.peek(*to, data.len()), data, "success without the data");
                 }
                 self.succeeded += 1;
                 self.bytes += u64::from(request.bytes);
+                return;
             }
             STATUS_REQUEST_ABORTED => assert!(request.excused & ABORTED != 0, "aborted unasked"),
             STATUS_IO_DEVICE_ERROR => assert!(request.excused & FAILED != 0, "failed without a cause"),
             other => panic!("told {other:#x}"),
         }
+        assert!(!ran || request.excused & LIED != 0, "the engine did it, and its word said so");
     }
 
     /// From now on, and for what was accepted before, `trouble` excuses a failure.
@@ -482,7 +496,9 @@ impl History {
         state.push(self.claimed.map_or(0, |control| u64::from(control == Control::Suspend) + 1));
         for Accepted { begin, cookie, context: _, bytes, data: _, excused, ended } in &self.waiting {
             state.extend([begin.wrapping_sub(told), cookie.wrapping_sub(told), u64::from(*bytes)]);
-            state.extend([u64::from(*excused), ended.map_or(u64::MAX, |status| status as u64)]);
+            // Whether a success would have been excused is never asked.
+            let excused = if *ended == Some(STATUS_SUCCESS) { 0 } else { *excused };
+            state.extend([u64::from(excused), ended.map_or(u64::MAX, |status| status as u64)]);
         }
         state.push(self.first.wrapping_sub(told));
         state.extend(self.descriptors.iter().map(|built| u64::from(built.ran)));
@@ -516,6 +532,15 @@ impl History {
                 self.descriptors[(position - self.first) as usize].ran = false;
             }
         }
+        self.excuse_posted();
+        self.given = posted;
+        self.halted = self.bench.engine.inner.borrow().dead;
+        self.bench.with(|channel| {
+            let (ring, noted) = (channel.ring(), channel.ring().memory().requests());
+            for request in self.waiting.iter_mut().filter(|request| request.cookie <= done) {
+                request.ended.get_or_insert(noted[((request.cookie - 1) % ring.size()) as usize].status);
+            }
+        });
         let needed = self.waiting.front().map_or(done, |request| request.begin.min(done));
         while self.first < needed {
             self.first += 1;
@@ -620,7 +645,7 @@ impl History {
 
     /// What a stop does when the device is dead: everything ends at once.
     pub fn give_up(&mut self) {
-        self.excuse(FAILED);
+        self.excuse(FAILED | LIED);
         self.take(Close);
         self.bench.engine.halt();
         self.take(End);

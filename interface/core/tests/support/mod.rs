@@ -480,7 +480,11 @@ impl Bench {
             (seen, channel.begin_delivery())
         });
         if let Some(batch) = batch {
-            delivery::deliver(self, batch, |completed| self.told.borrow_mut().push(completed));
+            delivery::deliver(self, batch, |completed| {
+                let mut told = self.told.borrow_mut();
+                assert!(told.last().is_none_or(|last| last.cookie < completed.cookie), "told twice");
+                told.push(completed);
+            });
         }
         seen
     }

@@ -107,7 +107,7 @@ fn the_watchdog_finds_a_lost_completion_word_and_then_lets_the_channel_rest() {
 fn a_word_that_the_engine_writes_while_it_is_asked_is_not_written_over() {
     let mut channel = running(BDX);
     let word = Rc::new(AtomicU64::new(ARMED));
-    let newer = RING + 0xC0 | Sts::Idle as u64;
+    let newer = (RING + 0xC0) | Sts::Idle as u64;
     let script = Script::new(status(BDX, RING + 0x80, Sts::Idle));
     script.at_dispatch(|hardware| {
         assert_eq!(channel.watch(hardware, &word), Report::Nothing);

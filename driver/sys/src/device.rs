@@ -56,12 +56,37 @@ pub struct IoatDevice {
 nt::wdf_context!(IoatDevice);
 
 /// How far the device has come.
-#[derive(Clone)]
 struct Phase {
     /// What is known while the device has its registers.
     running: Option<Running>,
     /// NetDmaProviderStart was called, and NetDmaProviderStop was not.
     started: bool,
+    /// Of a self-test that failed: an engine that did not come to rest may write there as long as it is told anything.
+    scratch: Option<ScratchPages>,
+}
+
+/// Memory of the self-test.
+struct ScratchPages {
+    control: Page,
+    source: Page,
+    destination: Page,
+}
+
+impl ScratchPages {
+    fn new() -> Result<Self> {
+        Ok(Self { control: Page::new(TAG)?, source: Page::new(TAG)?, destination: Page::new(TAG)? })
+    }
+
+    fn scratch(&self) -> Scratch<'_> {
+        fn page(page: &Page) -> ScratchPage<'_> {
+            ScratchPage { words: page.words(), address: page.physical() }
+        }
+        Scratch {
+            control: page(&self.control),
+            source: page(&self.source),
+            destination: page(&self.destination),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -137,7 +162,7 @@ impl IoatDevice {
             settings,
             provider,
             _crash: crash,
-            phase: Mutex::new(Phase { running: None, started: false }),
+            phase: Mutex::new(Phase { running: None, started: false, scratch: None }),
             gone: AtomicBool::new(false),
             awake: AtomicBool::new(false),
         })
@@ -175,14 +200,19 @@ impl IoatDevice {
         }
     }
 
-    /// Proves each channel by a copy, and leaves it as bring-up does.
+    /// Proves the engine by a copy on each channel. Where that fails, its memory stays until the hardware is released.
     fn self_test(&self, running: &Running, irql: &mut Passive) -> Result {
-        let (control, source, destination) = (Page::new(TAG)?, Page::new(TAG)?, Page::new(TAG)?);
-        let scratch = Scratch {
-            control: ScratchPage { words: control.words(), address: control.physical() },
-            source: ScratchPage { words: source.words(), address: source.physical() },
-            destination: ScratchPage { words: destination.words(), address: destination.physical() },
-        };
+        let pages = ScratchPages::new()?;
+        let result = self.test_channels(running, &pages.scratch(), irql);
+        if result.is_err() {
+            let before = self.phase.lock(irql).scratch.replace(pages);
+            drop(before);
+        }
+        result
+    }
+
+    /// Proves each channel by a copy, and leaves it as bring-up does.
+    fn test_channels(&self, running: &Running, scratch: &Scratch<'_>, irql: &mut Passive) -> Result {
         let location = self.engine.location;
         for lane in self.engine.present().iter() {
             if !lane.is_up(irql) {
@@ -190,7 +220,7 @@ impl IoatDevice {
             }
             let channel = u64::from(lane.number());
             let interrupts = running.kind != InterruptKind::None;
-            match lane.self_test(&scratch, interrupts, irql) {
+            match lane.self_test(scratch, interrupts, irql) {
                 Ok(()) => TRACE.write(Event::SelfTestPassed { location, channel }),
                 Err(error) => {
                     trace_self_test(location, channel, error);
@@ -241,8 +271,10 @@ impl wdf::Device for IoatDevice {
     fn release_hardware(&self, _device: DeviceHandle<'_, Self>, irql: &mut Passive) {
         self.stop_provider(irql);
         self.engine.close(irql);
-        let running = self.phase.lock(irql).running.take();
-        drop(running);
+        let mut phase = self.phase.lock(irql);
+        let (running, scratch) = (phase.running.take(), phase.scratch.take());
+        drop(phase);
+        drop((running, scratch));
     }
 
     fn d0_entry(&self, _device: DeviceHandle<'_, Self>, _previous: PowerState, irql: &mut Passive) -> Result {

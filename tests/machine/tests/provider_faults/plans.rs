@@ -114,7 +114,7 @@ fn endless_reset(device: u16) -> Result<(), Failure> {
     let mut lab = boot(options(device, "endless-reset reset=*"))?;
     assert_eq!(problems(&mut lab)?, [FAILED_START], "{device:04x}");
     let names = lab.event_names()?;
-    assert!(names.iter().any(|name| *name == "BringUpFailed"), "{device:04x}: {names:?}");
+    assert!(names.contains(&"BringUpFailed"), "{device:04x}: {names:?}");
     nothing_left(lab)?;
 
     let lab = with_client(options(device, ""), |client| {

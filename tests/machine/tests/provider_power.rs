@@ -5,7 +5,9 @@ mod provider;
 
 use ioat_model::Register;
 use ioat_regs::State;
+use machine::hosted::guid;
 use machine::lab::Failure;
+use nthost::AddedPages;
 use nthost::pnp::Sleep;
 use proof::proves;
 use provider::{channel, engine_state, nothing_left, seen, setup, vetoed};
@@ -90,7 +92,7 @@ fn a_rebalance_stops_and_starts_the_provider() -> Result<(), Failure> {
 }
 
 #[test]
-fn a_device_that_cannot_start_is_added_and_removed_again() -> Result<(), Failure> {
+fn added_then_removed_without_a_start() -> Result<(), Failure> {
     let mut lab = setup(0x6F20, |_| {}).power_on()?;
     lab.add_client_device()?;
     let device = lab.engine_device(0)?.id;
@@ -106,6 +108,9 @@ fn a_device_that_cannot_start_is_added_and_removed_again() -> Result<(), Failure
     nothing_left(lab)
 }
 
+/// What a routine answers that adds nothing to a dump and does not want to be called again.
+const NO_PAGES: AddedPages = AddedPages { flags: 1, pages: 0 };
+
 #[test]
 fn before_a_crash_dump_is_written_the_engine_is_stopped_by_one_write_per_channel() -> Result<(), Failure> {
     for (device, channels) in [(0x1A38, 4), (0x402F, 4), (0x6F20, 1), (0x0B00, 1)] {
@@ -115,8 +120,8 @@ fn before_a_crash_dump_is_written_the_engine_is_stopped_by_one_write_per_channel
         let before = lab.engines[0].channel(0);
         assert_eq!(engine_state(&lab, 0), Some(State::Active), "{device:04x}: it is at work");
 
-        let called = lab.run(|k| k.prepare_dump())?;
-        assert_eq!(called, 1, "{device:04x}");
+        let added = lab.run(|k| k.prepare_dump())?;
+        assert_eq!(added, [NO_PAGES], "{device:04x}: called, and the dump gets no more pages by it");
         let now = lab.engines[0].channel(0);
         proves!(image: H39;
             assert_eq!((now.accesses.writes() - before.accesses.writes(), now.accesses.reads()), (1, before.accesses.reads()));
@@ -124,6 +129,9 @@ fn before_a_crash_dump_is_written_the_engine_is_stopped_by_one_write_per_channel
         for number in 0..channels {
             proves!(image: H39; assert_eq!(engine_state(&lab, number), Some(State::Halted), "{device:04x} {number}"));
         }
+        // A dump that is written in several runs asks again.
+        assert_eq!(lab.run(|k| k.prepare_dump())?, [NO_PAGES], "{device:04x}");
+        assert_eq!(engine_state(&lab, 0), Some(State::Halted), "{device:04x}");
         // The machine did not really stop: the watchdog finds the silent halt, and everything ends as usual.
         let cut = client.end_verified(&mut lab, copying);
         assert!(cut.is_err(), "{device:04x}: the copy was cut off");
@@ -137,9 +145,24 @@ fn before_a_crash_dump_is_written_the_engine_is_stopped_by_one_write_per_channel
 fn a_device_that_sleeps_is_not_touched_before_a_crash_dump() -> Result<(), Failure> {
     let mut lab = setup(0x6F20, |options| options.d3_loses_state = true).boot()?;
     vetoed(lab.run(|k| k.sleep(Sleep::Standby))?)?;
-    let before = lab.engines[0].channel(0).accesses;
-    assert_eq!(lab.run(|k| k.prepare_dump())?, 1);
-    assert_eq!(lab.engines[0].channel(0).accesses, before);
+    let before = lab.engine_device(0)?.traffic;
+    assert_eq!(lab.run(|k| k.prepare_dump())?, [NO_PAGES]);
+    proves!(image: H39; assert_eq!(lab.engine_device(0)?.traffic, before));
     lab.run(|k| k.wake_up())?;
+    nothing_left(lab)
+}
+
+#[test]
+fn an_engine_that_has_left_or_is_stopped_is_not_touched_before_a_crash_dump() -> Result<(), Failure> {
+    let mut lab = setup(0x6F20, |_| {}).boot()?;
+    let device = lab.engine_device(0)?.id;
+    // An open handle keeps the device, and so its routine, while there is no engine any more.
+    let file = lab.run(|k| k.open_interface(guid(netdma_ioctl::engine::INTERFACE), 0))?.expect("an engine");
+    vetoed(lab.run(|k| k.surprise_remove(device))?)?;
+    let before = lab.engines[0].statistics();
+    assert_eq!(lab.run(|k| k.prepare_dump())?, [NO_PAGES]);
+    proves!(image: H36, H39; assert_eq!(lab.engines[0].statistics(), before));
+    lab.run(|k| k.close(file))?;
+    proves!(image: H39; assert!(lab.run(|k| k.prepare_dump())?.is_empty(), "a device that is removed has no routine"));
     nothing_left(lab)
 }

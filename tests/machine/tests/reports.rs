@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+use ioat_model::Options;
 use machine::client::ANY_CHANNEL;
 use machine::hosted::guid;
-use machine::lab::{Failure, Lab, Setup};
+use machine::lab::{ENGINE, Failure, Lab, Setup};
 use netdma_ioctl::engine::{
     CHANNEL_READY, CHANNEL_RUNNING, Channel, Engine, INTERFACE, INTERRUPTS_PER_CHANNEL, REPORT, STATE_ASLEEP,
     STATE_GONE, STATE_WORKING,
@@ -13,6 +14,7 @@ use netdma_ioctl::{SDDL, Wire};
 use nthost::io::NtStatus;
 use nthost::io::file::{File, Output};
 use nthost::pnp::Sleep;
+use proof::proves;
 
 const INVALID_DEVICE_REQUEST: NtStatus = NtStatus(0xC000_0010_u32.cast_signed());
 const BUFFER_TOO_SMALL: NtStatus = NtStatus(0xC000_0023_u32.cast_signed());
@@ -145,8 +147,21 @@ fn an_open_handle_delays_no_surprise_removal_and_still_gets_answers() -> Result<
     }
     assert!(lab.run(|k| k.interfaces(guid(INTERFACE)))?.is_empty(), "the interface outlived the device");
 
+    // Another engine takes its place at once, and serves.
+    let options = Options::function_of(ENGINE.0, ENGINE.1, 0)?;
+    lab.plug("another".into(), options)?;
+    let channel = client.open_channel(&mut lab, ANY_CHANNEL)?;
+    assert_eq!(client.copy_verified(&mut lab, channel.number, 50_000, 1)?, 50_000);
+
+    // The provider is registered, stopped, for as long as Windows keeps the device: it is removed with its last handle (Learn,
+    // "Handling an IRP_MN_SURPRISE_REMOVAL Request").
+    let deregistered =
+        |names: Vec<&str>| names.into_iter().filter(|name| *name == "ProviderDeregistered").count();
+    proves!(image: R78; assert_eq!(deregistered(lab.event_names()?), 0, "there was no IRP_MN_REMOVE_DEVICE yet"));
     lab.run(|k| k.close(file))?;
-    assert!(lab.engine_device(0).is_err(), "the device outlived its last handle");
+    proves!(image: R78; assert_eq!(deregistered(lab.event_names()?), 1));
+    let states: Vec<u32> = client.providers(&mut lab)?.iter().map(|provider| provider.state).collect();
+    assert_eq!(states, [1], "only the new engine's is left, and started");
     client.close(&mut lab)?;
     let left = lab.shut_down()?;
     assert!(left.is_empty(), "{left:?}");

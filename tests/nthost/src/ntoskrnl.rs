@@ -30,7 +30,7 @@ use crate::kernel::Kernel;
 use crate::loader::Image;
 use crate::stop::{Fault, bugcheck};
 
-pub use crash_dump::DumpData;
+pub use crash_dump::{AddedPages, DumpData};
 pub use etw::{TraceEvent, Value};
 
 /// What the services keep.

@@ -149,6 +149,8 @@ fn a_busy_start_finishes_the_descriptor_under_way_and_takes_the_new_list() -> Re
         bench.lab.machine.advance(55_000)?;
         assert_eq!(bench.state(), Some(State::Active), "{device:04x}");
         let status = bench.post(START, channel, 36, 2)?;
+        // The descriptor under way has written its word meanwhile; it belongs to the list that was dropped.
+        proves!(image: R115; assert_eq!(bench.word()?, ARMED, "{device:04x}"));
         bench.settle()?;
         let after = bench.contents(TARGET)?;
         let done: Vec<u64> = (0..40)
@@ -367,6 +369,35 @@ fn a_start_on_an_engine_whose_halt_nobody_has_seen_takes_the_new_list_and_tells_
             assert_eq!(reports, [last], "{device:04x}: no halt is told of"));
         bench.call(FREE, &[channel])?;
         bench.end()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_halt_is_told_of_once_and_the_word_names_what_was_done_before_it() -> Result<(), Failure> {
+    for device in ENGINES {
+        for (place, dropped) in [(1, ""), (3, ""), (3, "; drop-interrupt interrupt=*"), (20, "")] {
+            let what = format!("{device:04x}: {place}{dropped}");
+            let mut bench = Bench::new(device, |options| options.timing.per_descriptor = 10_000, |_| {})?;
+            let (channel, _) = bench.allocate()?;
+            let before = bench.list(0..20, 0)?;
+            let plan =
+                format!("halt descriptor={place} error=read-data{dropped}").parse().expect("a fault plan");
+            bench.lab.engines[1].with(|engine| engine.set_faults(plan));
+            assert_eq!(bench.post(START, channel, 0, 20)?, SUCCESS, "{what}");
+            // Time for the interrupt, and for many looks of the watchdog.
+            bench.lab.machine.advance(3_000_000_000)?;
+            bench.settle()?;
+            let done = if place == 1 { 0 } else { bench.pages[RING].1 + 64 * (place - 2) };
+            let reports: Vec<_> =
+                desk(|d| d.reports.iter().map(|told| (told.channel, told.last, told.irql)).collect());
+            proves!(image: R147, R204, R211;
+                assert_eq!(reports, [(CHANNEL, 0, DISPATCH)], "{what}");
+                assert_eq!(bench.word()?, word(done, TransferStatus::Halted), "{what}"));
+            assert_eq!(bench.arrived(&before)?, (0..place - 1).collect::<Vec<_>>(), "{what}");
+            bench.call(FREE, &[channel])?;
+            bench.end()?;
+        }
     }
     Ok(())
 }

@@ -55,6 +55,16 @@ pub struct DumpData {
     pub bytes: Vec<u8>,
 }
 
+/// What a routine that may add pages to a dump answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddedPages {
+    /// KB_ADD_PAGES_FLAG_VIRTUAL_ADDRESS (1) or KB_ADD_PAGES_FLAG_PHYSICAL_ADDRESS (2), one of which must be set even for no
+    /// pages, and whether it wants to be called again (Learn, "KBUGCHECK_ADD_PAGES").
+    pub flags: u32,
+    /// How many pages.
+    pub pages: u64,
+}
+
 impl Kernel {
     /// What a crash dump written now would hold of the drivers: their routines are called as at a bug check, at
     /// HIGH_LEVEL.
@@ -80,7 +90,9 @@ impl Kernel {
                     let data = self.dump_data_of(record, callback);
                     self.stopped.with(|stopped| stopped.as_mut().map(|stop| stop.dump.extend(data)));
                 }
-                Wants::Reason(ADD_PAGES) => self.add_pages_of(record, callback),
+                Wants::Reason(ADD_PAGES) => {
+                    self.add_pages_of(record, callback);
+                }
                 Wants::Reason(_) => {}
             }
         }
@@ -91,24 +103,26 @@ impl Kernel {
         self.services.crashing.load(Ordering::Relaxed)
     }
 
-    /// What happens before a kernel memory dump is written: the routines that add pages to it are called, at HIGH_LEVEL. How
-    /// many there are.
-    pub fn prepare_dump(&self) -> usize {
+    /// What happens before a kernel memory dump is written (and, from Windows 8 on, a complete one): the routines that add
+    /// pages to it are called, at HIGH_LEVEL. What each wants.
+    pub fn prepare_dump(&self) -> Vec<AddedPages> {
         let callbacks = self.services.crash_dump.with(|callbacks| callbacks.clone());
         let wanted = callbacks.into_iter().filter(|(_, call)| call.wants == Wants::Reason(ADD_PAGES));
-        wanted.map(|(record, callback)| self.add_pages_of(record, callback)).count()
+        wanted.map(|(record, callback)| self.add_pages_of(record, callback)).collect()
     }
 
     /// `KBUGCHECK_ADD_PAGES` (wdm.h): Context, Flags (32 bits) at 8, BugCheckCode at 0xC, Address at 0x10, Count at 0x18;
-    /// 0x20 bytes. What it names is not collected.
-    fn add_pages_of(&self, record: u64, callback: Callback) {
+    /// 0x20 bytes. Pages are not collected.
+    fn add_pages_of(&self, record: u64, callback: Callback) -> AddedPages {
         let data = self.system_allocate(ADD_PAGES_SIZE, "KBUGCHECK_ADD_PAGES");
         self.write_bytes(data, &[0; ADD_PAGES_SIZE as usize]);
         let irql = self.raise_irql(HIGH);
         let arguments = [ADD_PAGES as u64, record, data, ADD_PAGES_SIZE];
         self.call("bug check callback", callback.routine, &arguments);
         self.lower_irql(irql);
+        let (flags, pages): (u32, u64) = (self.read(data + 8), self.read(data + 0x18));
         self.system_free(data);
+        AddedPages { flags, pages }
     }
 
     fn dump_data_of(&self, record: u64, callback: Callback) -> Option<DumpData> {

@@ -308,6 +308,11 @@ fn search(device: u16, seen: &mut Seen) {
                         if refused == Some(Refusal::Gone) {
                             proves!(crate: H36; assert_eq!(channel.state(), State::Gone, "{}", context()));
                         }
+                        if command == Command::Start && refused.is_none() {
+                            // The end of the old list would be taken for the new one's.
+                            let armed = word.load(Ordering::Relaxed) == ARMED;
+                            proves!(crate: R115; assert!(armed, "{}", context()));
+                        }
                         let owned = !matches!(happening, Happening::Command(Command::Detach));
                         let stays = untouchable.contains(&start.state());
                         assert!(!(stays && owned && chaos.touched.get()), "{}", context());

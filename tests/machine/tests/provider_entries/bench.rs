@@ -8,6 +8,7 @@ use machine::lab::{Failure, Lab, PACKAGES, Setup};
 use netdma_abi::completion::ARMED;
 use netdma_abi::descriptor::{INTERRUPT_ON_COMPLETION, STATUS_UPDATE_ON_COMPLETION};
 use nthost::memory::dma::Remapping;
+use nthost::pci::Traffic;
 use nthost::pnp::DevnodeId;
 use nthost::{Kernel, Machine};
 
@@ -455,10 +456,21 @@ impl Bench {
         self.lab.engines[1].with(|engine| engine.channel_state(0)).and_then(|(status, _)| status.state())
     }
 
+    /// Register accesses of processors that the engine's slot has seen.
+    pub fn traffic(&mut self) -> Result<Option<Traffic>, Failure> {
+        let device = self.device;
+        self.lab.run(|k| k.device(device).and_then(|report| report.traffic))
+    }
+
     /// Removes the engine, gives the imports back, and demands that nothing is left.
     pub fn end(mut self) -> Result<(), Failure> {
         let device = self.device;
         vetoed(self.lab.run(|k| k.remove_device(device))?)?;
+        self.give_back()
+    }
+
+    /// The same when the engine has left.
+    pub fn give_back(mut self) -> Result<(), Failure> {
         let (slots, pages) = (self.slots, self.pages);
         self.lab.run(|k| {
             slots.iter().for_each(|(at, real)| store(k, *at, *real));

@@ -1,6 +1,8 @@
 //! The table, the attributes, start and stop, power notices.
 
+use machine::hosted::guid;
 use machine::lab::{Failure, PACKAGES};
+use netdma_abi::completion::{TransferStatus, word};
 use netdma_abi::descriptor::STATUS_UPDATE_ON_COMPLETION;
 use nthost::pci::requirements::{FLAG_MESSAGE, FLAG_POLICY, POLICY_SPECIFIED, Requirement, Want};
 use nthost::pnp::{DevnodeId, Sleep};
@@ -179,6 +181,64 @@ fn the_engine_goes_on_completing_while_the_provider_is_being_stopped() -> Result
             assert!(desk(|d| d.reports.iter().any(|told| told.last == bus + 19 * 64)), "{device:04x}: told of by interrupt"));
         bench.call(FREE, &[channel])?;
         bench.end()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_surprise_removal_ends_what_is_outstanding_at_once_and_touches_no_register() -> Result<(), Failure> {
+    for device in [0x1A38, 0x402F, 0x6F20, 0x0B00] {
+        let mut bench = Bench::new(device, |options| options.timing.per_descriptor = 1_000_000, |_| {})?;
+        let (channel, _) = bench.allocate()?;
+        let before = bench.list(0..20, STATUS_UPDATE_ON_COMPLETION)?;
+        assert_eq!(bench.post(START, channel, 0, 20)?, SUCCESS);
+        bench.lab.machine.advance(3_500_000)?;
+        let done = bench.arrived(&before)?.len() as u64;
+        assert!((1..20).contains(&done), "{device:04x}: {done}");
+        let (devnode, traffic) = (bench.device, bench.traffic()?);
+        // An open handle keeps the device until the test has looked.
+        let file = bench
+            .lab
+            .run(|k| k.open_interface(guid(netdma_ioctl::engine::INTERFACE), 1))?
+            .expect("the engine");
+        let begin = bench.lab.machine.now();
+        vetoed(bench.lab.run(|k| k.surprise_remove(devnode))?)?;
+        bench.lab.machine.advance(1_000_000)?;
+        // The watchdog, which would find it as well, looks every 200 ms.
+        assert!(bench.lab.machine.now() - begin < 50_000_000, "{device:04x}");
+        let reports: Vec<_> = desk(|d| d.reports.iter().map(|told| (told.channel, told.last)).collect());
+        proves!(image: R82;
+            assert_eq!(reports, [(CHANNEL, 0)], "{device:04x}");
+            assert_eq!(bench.word()?, word(bench.pages[RING].1 + 64 * (done - 1), TransferStatus::Halted), "{device:04x}"));
+        proves!(image: R82, H36, H37; assert_eq!(bench.traffic()?, traffic, "{device:04x}: no register of what has left"));
+        bench.call(FREE, &[channel])?;
+        bench.lab.run(|k| k.close(file))?;
+        bench.give_back()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_provider_is_stopped_once_and_then_deregistered_however_the_device_leaves() -> Result<(), Failure> {
+    for device in [0x1A38, 0x6F20] {
+        for way in ["removed", "pulled", "pulled in D3", "pulled after a rebalance"] {
+            let mut bench = bench(device)?;
+            let devnode = bench.device;
+            match way {
+                "pulled in D3" => vetoed(bench.lab.run(|k| k.sleep(Sleep::Standby))?)?,
+                "pulled after a rebalance" => vetoed(bench.lab.run(|k| k.rebalance(devnode))?)?,
+                _ => {}
+            }
+            desk(|d| d.calls.clear());
+            let left = bench.lab.run(|k| {
+                if way == "removed" { k.remove_device(devnode) } else { k.surprise_remove(devnode) }
+            })?;
+            vetoed(left)?;
+            bench.lab.run(|k| k.wake_up())?;
+            let calls: Vec<_> = desk(|d| d.calls.iter().map(|(name, ..)| *name).collect());
+            proves!(image: R71, R77, R78; assert_eq!(calls, ["stop", "deregister"], "{device:04x} {way}"));
+            bench.give_back()?;
+        }
     }
     Ok(())
 }

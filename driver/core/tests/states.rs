@@ -436,21 +436,69 @@ fn event_table(seen: &Seen) -> String {
     table
 }
 
+/// What a picture calls a happening; nothing for those that lead from every state to one and the same, and for the word,
+/// which leads nowhere by itself.
+fn label(happening: Happening) -> Option<String> {
+    match happening {
+        Happening::Command(command) => Some(format!("{command:?}").to_lowercase()),
+        Happening::Word(_) | Happening::BringUp | Happening::ShutDown | Happening::Removal => None,
+        event => EVENTS.iter().find(|(known, _)| *known == event).map(|(_, name)| (*name).to_owned()),
+    }
+}
+
+/// Every way from one state to another that the search has seen, but for those that the text below the picture names.
+fn picture(seen: &Seen) -> String {
+    let mut picture = String::from(
+        "```mermaid\nstateDiagram-v2\n    [*] --> down\n    down --> ready: bring up\n    lost --> ready: bring up\n",
+    );
+    for from in State::ALL {
+        for to in State::ALL.into_iter().filter(|to| ![from, State::Gone].contains(to)) {
+            let leads =
+                |number: &usize| seen[&(from.name(), *number)].iter().any(|(after, _)| *after == to.name());
+            let labels: Vec<String> =
+                (0..HAPPENINGS.len()).filter(leads).filter_map(|number| label(HAPPENINGS[number])).collect();
+            if !labels.is_empty() {
+                let _ = writeln!(picture, "    {} --> {}: {}", from.name(), to.name(), labels.join(", "));
+            }
+        }
+    }
+    picture.push_str("```\n");
+    picture
+}
+
+/// What a command does in a state, in words, and the state that it leads to when the hardware does as it is told.
+fn outcome(state: State, command: Command) -> (String, State) {
+    let (text, after) = match answer(state, command) {
+        Answer::Refuse(refusal) => return (format!("refused: {}", refusal.name()), state),
+        Answer::Silence => return ("silence; state stays".into(), state),
+        Answer::Already => return ("nothing to do".into(), state),
+        Answer::Program => ("program", State::Ready),
+        Answer::Launch => ("launch", State::Running),
+        Answer::Displace => ("suspend, launch", State::Running),
+        Answer::RecoverAndLaunch => ("reset, launch", State::Running),
+        Answer::Ring => ("raise the count", state),
+        Answer::Suspend => ("suspend", State::Suspended),
+        Answer::Resume => ("resume", State::Running),
+        Answer::Halt => ("abort", State::Halted),
+        Answer::Reset => ("reset, program", State::Ready),
+    };
+    (if after == state { text.into() } else { format!("{text} → {}", after.name()) }, after)
+}
+
 /// docs/channel-states.md.
 fn page() -> String {
+    let seen = search_all();
     let mut page = String::from(
         "# Channel states of ioatdma.sys\n\n\
          Made from the table in `driver/core/src/state.rs` by the test `the_page_shows_the_table` of ioat-core; run it \
-         with `UPDATE_DOCS=1` after a change.\n\n\
-         ```mermaid\nstateDiagram-v2\n    [*] --> down\n    down --> ready: bring up\n    ready --> running: start\n    \
-         running --> running: start, append\n    running --> suspended: suspend\n    suspended --> running: resume, start\n    \
-         running --> halted: abort\n    suspended --> halted: abort\n    running --> faulted: engine error\n    \
-         halted --> running: start\n    faulted --> running: start\n    running --> ready: reset\n    \
-         suspended --> ready: reset\n    halted --> ready: reset\n    faulted --> ready: reset\n    \
-         running --> stopping: a stop takes longer than 50 µs\n    stopping --> halted: stopped by then\n    \
-         stopping --> lost: not even reset\n    lost --> ready: bring up\n    running --> gone: all ones, surprise removal\n```\n\n\
-         Bring-up leads from every state to `ready`, or to `down` when the engine does not come up; shut-down from every \
-         state but `gone` to `down`; a removal from every state to `gone`.\n\n| State |",
+         with `UPDATE_DOCS=1` after a change. The picture shows every way from one state to another that the search \
+         over all sequences of eight commands and events has found, whatever the hardware answered.\n\n",
+    );
+    page.push_str(&picture(seen));
+    page.push_str(
+        "\nBring-up leads from every state to `ready`, or to `down` when the engine does not come up; shut-down from every \
+         state but `gone` to `down`; a removal, and an answer of all ones, from every state that touches the engine to `gone`. \
+         `stopping` is entered when a stop takes longer than 50 µs at DISPATCH_LEVEL.\n\n| State |",
     );
     for command in Command::ALL {
         let _ = write!(page, " {} |", format!("{command:?}").to_lowercase());
@@ -460,25 +508,15 @@ fn page() -> String {
     for state in State::ALL {
         let _ = write!(page, "\n| {} |", state.name());
         for command in Command::ALL {
-            let text = match answer(state, command) {
-                Answer::Refuse(refusal) => format!("refused: {}", refusal.name()),
-                Answer::Program => "program → ready".into(),
-                Answer::Launch => "launch → running".into(),
-                Answer::Displace => "suspend, launch → running".into(),
-                Answer::RecoverAndLaunch => "reset, launch → running".into(),
-                Answer::Ring => "raise the count".into(),
-                Answer::Suspend => "suspend → suspended".into(),
-                Answer::Resume => "resume → running".into(),
-                Answer::Halt => "abort → halted".into(),
-                Answer::Reset => "reset, program → ready".into(),
-                Answer::Silence => "silence; state stays".into(),
-                Answer::Already => "nothing to do".into(),
-            };
+            let (text, after) = outcome(state, command);
+            let number = HAPPENINGS.iter().position(|happening| *happening == Happening::Command(command));
+            let found = &seen[&(state.name(), number.expect("every command happens"))];
+            assert!(found.iter().any(|(name, _)| *name == after.name()), "{state:?}, {command:?}: {found:?}");
             let _ = write!(page, " {text} |");
         }
     }
     page.push('\n');
-    page.push_str(&event_table(search_all()));
+    page.push_str(&event_table(seen));
     page
 }
 

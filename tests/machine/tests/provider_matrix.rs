@@ -142,7 +142,7 @@ fn whole_life(device: u16, kind: Kind, version: u32) -> Result<(), Failure> {
     proves!(image: R192; assert_eq!(statistics.accepted, ended, "{cell}: each exactly once"));
     client.close(&mut lab)?;
 
-    // Stopped for other resources, started anew.
+    // Stopped, and started anew.
     let device = lab.engine_device(0)?.id;
     vetoed(lab.run(|k| k.rebalance(device))?)?;
     let (client, number) = channel(&mut lab)?;
@@ -204,7 +204,7 @@ fn every_combination_that_can_exist_lives_its_whole_life() -> Result<(), Failure
          the images, on the hosted machine with the engine model; run it with `UPDATE_DOCS=1` after a change.\n\n\
          In a cell that says *runs* the engine was installed, copied (every byte checked), ran a null transfer, was suspended \
          in the middle of a copy and resumed, aborted and reset in the middle of others, halted by an error in the middle of \
-         another, slept, woke, was stopped and started with other resources, copied after each, and was removed; nothing was \
+         another, slept, woke, was stopped and started anew, copied after each, and was removed; nothing was \
          left behind. The other cells name the rule that forbids them.\n\n\
          | Hardware | NetDMA |",
     );

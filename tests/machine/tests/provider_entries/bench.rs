@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use ioat_model::Options;
 use ioat_regs::State;
-use machine::lab::{Failure, Lab, PACKAGES, Setup};
+use machine::lab::{Failure, Lab, Setup};
 use netdma_abi::completion::ARMED;
 use netdma_abi::descriptor::{INTERRUPT_ON_COMPLETION, STATUS_UPDATE_ON_COMPLETION};
 use nthost::memory::dma::Remapping;
@@ -12,7 +12,7 @@ use nthost::pci::Traffic;
 use nthost::pnp::DevnodeId;
 use nthost::{Kernel, Machine};
 
-use crate::provider::{nothing_left, setup, vetoed};
+use crate::provider::{install_with, nothing_left, setup, vetoed};
 
 pub const SUCCESS: i32 = 0;
 pub const UNSUCCESSFUL: i32 = 0xC000_0001_u32 as i32;
@@ -225,10 +225,50 @@ impl Desk {
     }
 }
 
+/// What the function interrupts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupts {
+    /// MSI-X, or MSI where there is no MSI-X.
+    Messages,
+    /// The line.
+    Line,
+    /// Nothing: completions are looked for.
+    None,
+}
+
+/// One cell of the matrix: an engine and its interrupts. Each engine has one dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell {
+    /// PCI device id.
+    pub device: u16,
+    /// What it interrupts with.
+    pub interrupts: Interrupts,
+}
+
+impl std::fmt::Display for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:04x} {:?}", self.device, self.interrupts)
+    }
+}
+
+/// One engine of each version, with all that it can interrupt with.
+pub fn cells() -> impl Iterator<Item = Cell> {
+    [0x1A38, 0x402F, 0x3430, 0x6F20, 0x6F50, 0x0B00].into_iter().flat_map(|device| {
+        [Interrupts::Messages, Interrupts::Line, Interrupts::None]
+            .map(|interrupts| Cell { device, interrupts })
+    })
+}
+
+/// Those of them that are told of work by a counter.
+pub fn counted_cells() -> impl Iterator<Item = Cell> {
+    cells().filter(|cell| cell.device != 0x1A38)
+}
+
 /// A machine on which one engine's driver talks to this program.
 pub struct Bench {
     pub lab: Lab,
     pub device: DevnodeId,
+    interrupts: Interrupts,
     /// The import slots that were changed, with what stood there.
     pub slots: Vec<(u64, u64)>,
     /// A page for parameters and answers, one for descriptors, and three for data, each with its bus address.
@@ -244,9 +284,18 @@ pub const TARGET: usize = 4;
 pub const WORD: u64 = 0x400;
 
 impl Bench {
-    /// Installs the packages on an engine that is then removed, and plugs one in whose driver is bound to this program.
+    /// The engine `device`, interrupting as it likes best.
     pub fn new(
         device: u16,
+        change: impl FnOnce(&mut Options),
+        before: impl FnOnce(&mut Desk),
+    ) -> Result<Self, Failure> {
+        Self::on(Cell { device, interrupts: Interrupts::Messages }, change, before)
+    }
+
+    /// Installs the packages on an engine, and plugs another in, whose driver is bound to this program.
+    pub fn on(
+        Cell { device, interrupts }: Cell,
         change: impl FnOnce(&mut Options),
         before: impl FnOnce(&mut Desk),
     ) -> Result<Self, Failure> {
@@ -257,10 +306,10 @@ impl Bench {
         let mut lab = Lab { machine, engines: Vec::new() };
         let first: Setup = setup(device, |_| {});
         lab.plug("first".into(), first.engines[0].clone())?;
-        lab.add_client_device()?;
-        for package in PACKAGES {
-            lab.install(package)?;
+        if interrupts == Interrupts::Line {
+            lab.run(|k| k.limit_messages(Some(0)))?;
         }
+        install_with(&mut lab, &[("InterruptKind", u32::from(interrupts == Interrupts::None) * 2)])?;
         let slots = lab.run(|k| {
             let images = k.images();
             let find = |name: &str| {
@@ -286,7 +335,7 @@ impl Bench {
                 (at, k.physical(at).expect("memory"))
             })
         })?;
-        Ok(Self { lab, device, slots, pages })
+        Ok(Self { lab, device, interrupts, slots, pages })
     }
 
     /// Calls an entry point at `irql`.
@@ -436,7 +485,12 @@ impl Bench {
         self.lab.run(|k| k.read(at))
     }
 
+    /// Lets everything happen that is under way, reports included.
     pub fn settle(&mut self) -> Result<(), Failure> {
+        if self.interrupts == Interrupts::None {
+            // The driver looks every ten milliseconds.
+            self.lab.machine.advance(50_000_000)?;
+        }
         Ok(self.lab.machine.until_idle()?)
     }
 
@@ -490,6 +544,10 @@ pub fn store(k: &Kernel, at: u64, value: u64) {
 
 pub fn bench(device: u16) -> Result<Bench, Failure> {
     Bench::new(device, |_| {}, |_| {})
+}
+
+pub fn bench_on(cell: Cell) -> Result<Bench, Failure> {
+    Bench::on(cell, |_| {}, |_| {})
 }
 
 pub const BOTH: u32 = INTERRUPT_ON_COMPLETION | STATUS_UPDATE_ON_COMPLETION;

@@ -48,29 +48,26 @@ fn control_commands_answer_success_or_unsuccessful_and_name_the_last_descriptor(
     bench.end()
 }
 
-/// One engine of each way to be told of work and to be written to.
-const ENGINES: [u16; 4] = [0x1A38, 0x402F, 0x6F20, 0x0B00];
-
 /// An engine that takes ten microseconds for a descriptor, and a channel of it.
-fn slow(device: u16) -> Result<(Bench, u64), Failure> {
-    let mut bench = Bench::new(device, |options| options.timing.per_descriptor = 10_000, |_| {})?;
+fn slow(cell: Cell) -> Result<(Bench, u64), Failure> {
+    let mut bench = Bench::on(cell, |options| options.timing.per_descriptor = 10_000, |_| {})?;
     let (channel, _) = bench.allocate()?;
     Ok((bench, channel))
 }
 
 #[test]
 fn suspending_an_idle_channel_succeeds_and_one_that_was_never_started_fails() -> Result<(), Failure> {
-    for device in ENGINES {
-        let (mut bench, channel) = slow(device)?;
+    for cell in cells() {
+        let (mut bench, channel) = slow(cell)?;
         let place = bench.pages[ARGUMENTS].0 + 0x300;
-        proves!(image: R182; assert_eq!(bench.call(SUSPEND, &[channel, place])?, UNSUCCESSFUL, "{device:04x}"));
+        proves!(image: R182; assert_eq!(bench.call(SUSPEND, &[channel, place])?, UNSUCCESSFUL, "{cell}"));
         let before = bench.list(0..3, STATUS_UPDATE_ON_COMPLETION)?;
         assert_eq!(bench.post(START, channel, 0, 3)?, SUCCESS);
         bench.settle()?;
-        assert_eq!(bench.arrived(&before)?, [0, 1, 2], "{device:04x}: all is done");
-        proves!(image: R182; assert_eq!(bench.call_at(DISPATCH, SUSPEND, &[channel, place])?, SUCCESS, "{device:04x}"));
+        assert_eq!(bench.arrived(&before)?, [0, 1, 2], "{cell}: all is done");
+        proves!(image: R182; assert_eq!(bench.call_at(DISPATCH, SUSPEND, &[channel, place])?, SUCCESS, "{cell}"));
         let named: u64 = bench.lab.run(|k| k.read(place))?;
-        assert_eq!(named, bench.pages[RING].1 + 2 * 64, "{device:04x}");
+        assert_eq!(named, bench.pages[RING].1 + 2 * 64, "{cell}");
         bench.call(FREE, &[channel])?;
         bench.end()?;
     }
@@ -79,28 +76,28 @@ fn suspending_an_idle_channel_succeeds_and_one_that_was_never_started_fails() ->
 
 #[test]
 fn abort_and_reset_cut_the_transfer_short_cancel_the_rest_and_report_none_of_it() -> Result<(), Failure> {
-    for (device, command) in ENGINES.into_iter().flat_map(|device| [(device, ABORT), (device, RESET)]) {
-        let (mut bench, channel) = slow(device)?;
+    for (cell, command) in cells().flat_map(|cell| [(cell, ABORT), (cell, RESET)]) {
+        let (mut bench, channel) = slow(cell)?;
         let before = bench.list(0..40, BOTH)?;
         assert_eq!(bench.post(START, channel, 0, 40)?, SUCCESS);
         bench.lab.machine.advance(55_000)?;
-        assert_eq!(bench.state(), Some(State::Active), "{device:04x}");
-        assert_eq!(bench.call(command, &[channel])?, SUCCESS, "{device:04x}");
+        assert_eq!(bench.state(), Some(State::Active), "{cell}");
+        assert_eq!(bench.call(command, &[channel])?, SUCCESS, "{cell}");
         let (done, word_then) = (bench.arrived(&before)?, bench.word()?);
         let told = desk(|d| (d.interrupts.len(), d.reports.len()));
         let (bus, count) = (bench.pages[RING].1, done.len() as u64);
         proves!(image: R185, R189;
-            assert!((1..30).contains(&count), "{device:04x}: {done:?}");
-            assert_eq!(done, (0..count).collect::<Vec<_>>(), "{device:04x}"));
-        proves!(image: R195; assert_eq!(word_then, word(bus + 64 * (count - 1), TransferStatus::Halted), "{device:04x}"));
+            assert!((1..30).contains(&count), "{cell}: {done:?}");
+            assert_eq!(done, (0..count).collect::<Vec<_>>(), "{cell}"));
+        proves!(image: R195; assert_eq!(word_then, word(bus + 64 * (count - 1), TransferStatus::Halted), "{cell}"));
         bench.lab.machine.advance(1_000_000_000)?;
         bench.settle()?;
-        proves!(image: R185, R186, R189; assert_eq!(bench.arrived(&before)?, done, "{device:04x}: nothing more of it runs"));
+        proves!(image: R185, R186, R189; assert_eq!(bench.arrived(&before)?, done, "{cell}: nothing more of it runs"));
         let (interrupts, reports) = desk(|d| (d.interrupts.clone(), d.reports.clone()));
         proves!(image: R186, R195;
-            assert_eq!(bench.word()?, word_then, "{device:04x}");
+            assert_eq!(bench.word()?, word_then, "{cell}");
             // What was completed before may be told of late; what was cancelled never is.
-            assert!(interrupts[told.0..].iter().chain(&reports[told.1..]).all(|told| told.last < bus + 64 * count), "{device:04x}"));
+            assert!(interrupts[told.0..].iter().chain(&reports[told.1..]).all(|told| told.last < bus + 64 * count), "{cell}"));
         bench.call(FREE, &[channel])?;
         bench.end()?;
     }
@@ -124,8 +121,8 @@ fn registers(bench: &Bench) -> Vec<u64> {
 
 #[test]
 fn after_a_reset_the_channel_is_as_right_after_its_allocation() -> Result<(), Failure> {
-    for device in ENGINES {
-        let (mut bench, channel) = slow(device)?;
+    for cell in cells() {
+        let (mut bench, channel) = slow(cell)?;
         let fresh = registers(&bench);
         let place = bench.pages[ARGUMENTS].0 + 0x300;
         let answers = |bench: &mut Bench| -> Result<[i32; 4], Failure> {
@@ -140,15 +137,15 @@ fn after_a_reset_the_channel_is_as_right_after_its_allocation() -> Result<(), Fa
         let at_first = answers(&mut bench)?;
         assert_eq!(bench.post(START, channel, 0, 20)?, SUCCESS);
         bench.lab.machine.advance(55_000)?;
-        assert_ne!(registers(&bench), fresh, "{device:04x}");
+        assert_ne!(registers(&bench), fresh, "{cell}");
         assert_eq!(bench.call(RESET, &[channel])?, SUCCESS);
         proves!(image: R191;
-            assert_eq!(registers(&bench), fresh, "{device:04x}");
-            assert_eq!(answers(&mut bench)?, at_first, "{device:04x}"));
+            assert_eq!(registers(&bench), fresh, "{cell}");
+            assert_eq!(answers(&mut bench)?, at_first, "{cell}"));
         bench.list(0..20, STATUS_UPDATE_ON_COMPLETION)?;
         assert_eq!(bench.post(START, channel, 0, 20)?, SUCCESS);
         bench.settle()?;
-        proves!(image: R191; assert_eq!(bench.arrived(&before)?.len(), 20, "{device:04x}"));
+        proves!(image: R191; assert_eq!(bench.arrived(&before)?.len(), 20, "{cell}"));
         bench.call(FREE, &[channel])?;
         bench.end()?;
     }
@@ -157,27 +154,25 @@ fn after_a_reset_the_channel_is_as_right_after_its_allocation() -> Result<(), Fa
 
 #[test]
 fn start_abort_and_reset_end_a_suspension() -> Result<(), Failure> {
-    for (device, command) in
-        ENGINES.into_iter().flat_map(|device| [(device, START), (device, ABORT), (device, RESET)])
-    {
-        let (mut bench, channel) = slow(device)?;
+    for (cell, command) in cells().flat_map(|cell| [(cell, START), (cell, ABORT), (cell, RESET)]) {
+        let (mut bench, channel) = slow(cell)?;
         let place = bench.pages[ARGUMENTS].0 + 0x300;
         bench.list(0..40, STATUS_UPDATE_ON_COMPLETION)?;
         assert_eq!(bench.post(START, channel, 0, 40)?, SUCCESS);
         bench.lab.machine.advance(55_000)?;
         assert_eq!(bench.call(SUSPEND, &[channel, place])?, SUCCESS);
-        assert_eq!(bench.state(), Some(State::Suspended), "{device:04x}");
+        assert_eq!(bench.state(), Some(State::Suspended), "{cell}");
         let before = bench.list(0..40, STATUS_UPDATE_ON_COMPLETION)?;
         bench.link(7, if bench.is_linked() { None } else { Some(8) })?;
         if command != START {
-            assert_eq!(bench.call(command, &[channel])?, SUCCESS, "{device:04x}");
-            proves!(image: R266; assert_ne!(bench.state(), Some(State::Suspended), "{device:04x}"));
+            assert_eq!(bench.call(command, &[channel])?, SUCCESS, "{cell}");
+            proves!(image: R266; assert_ne!(bench.state(), Some(State::Suspended), "{cell}"));
         }
-        proves!(image: R266; assert_eq!(bench.post(START, channel, 6, 2)?, SUCCESS, "{device:04x}"));
+        proves!(image: R266; assert_eq!(bench.post(START, channel, 6, 2)?, SUCCESS, "{cell}"));
         bench.settle()?;
-        proves!(image: R266; assert_eq!(bench.arrived(&before)?, [6, 7], "{device:04x}: the new list, and nothing of the old one"));
+        proves!(image: R266; assert_eq!(bench.arrived(&before)?, [6, 7], "{cell}: the new list, and nothing of the old one"));
         // There is nothing to resume any more.
-        proves!(image: R266; assert_eq!(bench.call(RESUME, &[channel])?, UNSUCCESSFUL, "{device:04x}"));
+        proves!(image: R266; assert_eq!(bench.call(RESUME, &[channel])?, UNSUCCESSFUL, "{cell}"));
         bench.call(FREE, &[channel])?;
         bench.end()?;
     }
@@ -186,8 +181,8 @@ fn start_abort_and_reset_end_a_suspension() -> Result<(), Failure> {
 
 #[test]
 fn entry_points_can_be_called_from_within_a_report() -> Result<(), Failure> {
-    for device in ENGINES {
-        let (mut bench, channel) = slow(device)?;
+    for cell in cells() {
+        let (mut bench, channel) = slow(cell)?;
         let before = bench.list(0..20, 0)?;
         let (at, bus) = bench.pages[RING];
         let place = bench.pages[ARGUMENTS].0 + 0x300;
@@ -209,8 +204,8 @@ fn entry_points_can_be_called_from_within_a_report() -> Result<(), Failure> {
         bench.link(4, if bench.is_linked() { None } else { Some(5) })?;
         assert_eq!(bench.post(START, channel, 0, 5)?, SUCCESS);
         bench.settle()?;
-        proves!(image: R257; assert_eq!(desk(|d| d.answers.clone()), [SUCCESS; 6], "{device:04x}"));
-        assert!(bench.arrived(&before)?.ends_with(&[15, 16, 17, 18, 19]), "{device:04x}");
+        proves!(image: R257; assert_eq!(desk(|d| d.answers.clone()), [SUCCESS; 6], "{cell}"));
+        assert!(bench.arrived(&before)?.ends_with(&[15, 16, 17, 18, 19]), "{cell}");
         bench.call(FREE, &[channel])?;
         bench.end()?;
     }

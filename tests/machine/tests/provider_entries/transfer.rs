@@ -15,8 +15,8 @@ use crate::provider::vetoed;
 
 #[test]
 fn every_combination_of_word_and_interrupt_does_what_it_says() -> Result<(), Failure> {
-    for device in [0x402F, 0x6F20, 0x0B00] {
-        let mut bench = bench(device)?;
+    for cell in counted_cells().filter(|cell| cell.interrupts != Interrupts::None) {
+        let mut bench = bench_on(cell)?;
         let (channel, _) = bench.allocate()?;
         let target = bench.pages[TARGET].1;
         let source = bench.pages[SOURCE].1;
@@ -32,22 +32,22 @@ fn every_combination_of_word_and_interrupt_does_what_it_says() -> Result<(), Fai
             let address = bench.descriptor(0, 1000, flags, [source, target, 0, 0])?;
             assert_eq!(bench.post(START, channel, 0, 1)?, SUCCESS);
             bench.settle()?;
-            assert_eq!(bench.contents(TARGET)?[..1000], original[..1000], "{device:04x} {flags:#x}");
+            assert_eq!(bench.contents(TARGET)?[..1000], original[..1000], "{cell} {flags:#x}");
             let (word_now, said) = (bench.word()?, desk(|d| d.clone()));
             let expected = if flags & STATUS_UPDATE_ON_COMPLETION != 0 {
                 word(address, TransferStatus::Idle)
             } else {
                 ARMED
             };
-            proves!(image: R142, R143, R157, R162; assert_eq!(word_now, expected, "{device:04x} {flags:#x}"));
+            proves!(image: R142, R143, R157, R162; assert_eq!(word_now, expected, "{cell} {flags:#x}"));
             let interrupts = usize::from(flags & INTERRUPT_ON_COMPLETION != 0);
-            proves!(image: R155, R157, R200, R210; assert_eq!(said.interrupts.len(), interrupts, "{device:04x} {flags:#x}"));
+            proves!(image: R155, R157, R200, R210; assert_eq!(said.interrupts.len(), interrupts, "{cell} {flags:#x}"));
             let written = u64::from_le_bytes(original[last].try_into().expect("eight bytes"));
             proves!(image: R154; assert!(said.interrupts.iter().all(|told| told.seen == written), "data first: {said:?}"));
             proves!(image: R268; assert!(said.interrupts.iter().all(|told| told.channel == CHANNEL)));
             let reported: Vec<_> = said.reports.iter().map(|told| (told.last, told.irql)).collect();
             let all = if interrupts == 1 { vec![(address, DISPATCH)] } else { vec![] };
-            proves!(image: R203, R278; assert_eq!(reported, all, "{device:04x} {flags:#x}: without a word CHANSTS tells"));
+            proves!(image: R203, R278; assert_eq!(reported, all, "{cell} {flags:#x}: without a word CHANSTS tells"));
         }
         desk(|d| d.watched = 0);
         bench.call(FREE, &[channel])?;
@@ -135,8 +135,8 @@ fn the_count_ends_a_list_although_it_is_linked_on_and_an_append_goes_on() -> Res
 
 #[test]
 fn a_busy_start_finishes_the_descriptor_under_way_and_takes_the_new_list() -> Result<(), Failure> {
-    for device in [0x402F, 0x6F20, 0x0B00] {
-        let mut bench = Bench::new(device, |options| options.timing.per_descriptor = 10_000, |_| {})?;
+    for cell in counted_cells() {
+        let mut bench = Bench::on(cell, |options| options.timing.per_descriptor = 10_000, |_| {})?;
         let (channel, _) = bench.allocate()?;
         bench.fill(SOURCE, 7)?;
         bench.fill(TARGET, 0)?;
@@ -147,10 +147,10 @@ fn a_busy_start_finishes_the_descriptor_under_way_and_takes_the_new_list() -> Re
         let before = bench.contents(TARGET)?;
         assert_eq!(bench.post(START, channel, 0, 30)?, SUCCESS);
         bench.lab.machine.advance(55_000)?;
-        assert_eq!(bench.state(), Some(State::Active), "{device:04x}");
+        assert_eq!(bench.state(), Some(State::Active), "{cell}");
         let status = bench.post(START, channel, 36, 2)?;
         // The descriptor under way has written its word meanwhile; it belongs to the list that was dropped.
-        proves!(image: R115; assert_eq!(bench.word()?, ARMED, "{device:04x}"));
+        proves!(image: R115; assert_eq!(bench.word()?, ARMED, "{cell}"));
         bench.settle()?;
         let after = bench.contents(TARGET)?;
         let done: Vec<u64> = (0..40)
@@ -160,23 +160,20 @@ fn a_busy_start_finishes_the_descriptor_under_way_and_takes_the_new_list() -> Re
         let first: Vec<u64> = done.iter().copied().filter(|slot| *slot < 30).collect();
         proves!(image: R112, R113, R114, R115, R125;
             assert_eq!(status, SUCCESS);
-            assert!(first.len() < 29 && first == (0..first.len() as u64).collect::<Vec<_>>(), "{device:04x}: {done:?}");
-            assert_eq!(done[first.len()..], [36, 37], "{device:04x}"));
+            assert!(first.len() < 29 && first == (0..first.len() as u64).collect::<Vec<_>>(), "{cell}: {done:?}");
+            assert_eq!(done[first.len()..], [36, 37], "{cell}"));
         let ring = bench.pages[RING].1;
-        assert_eq!(bench.word()?, word(ring + 37 * 64, TransferStatus::Idle), "{device:04x}");
+        assert_eq!(bench.word()?, word(ring + 37 * 64, TransferStatus::Idle), "{cell}");
         bench.call(FREE, &[channel])?;
         bench.end()?;
     }
     Ok(())
 }
 
-/// One engine of each way to be told of work and to be written to.
-const ENGINES: [u16; 4] = [0x1A38, 0x402F, 0x6F20, 0x0B00];
-
 #[test]
 fn a_list_that_cannot_be_taken_is_refused_and_nothing_of_it_runs() -> Result<(), Failure> {
-    for device in ENGINES {
-        let mut bench = bench(device)?;
+    for cell in cells() {
+        let mut bench = bench_on(cell)?;
         let (channel, _) = bench.allocate()?;
         let before = bench.list(0..4, BOTH)?;
         let (at, bus) = bench.pages[RING];
@@ -186,26 +183,26 @@ fn a_list_that_cannot_be_taken_is_refused_and_nothing_of_it_runs() -> Result<(),
         for (address, count) in bad {
             let status = bench.call_at(DISPATCH, START, &[channel, at, address, count])?;
             bench.settle()?;
-            proves!(image: R123; assert_eq!(status, UNSUCCESSFUL, "{device:04x}: {count} at {address:#x}"));
+            proves!(image: R123; assert_eq!(status, UNSUCCESSFUL, "{cell}: {count} at {address:#x}"));
             proves!(image: R124;
-                assert_eq!((bench.arrived(&before)?, bench.engine().descriptors), (vec![], descriptors), "{device:04x}");
-                assert_eq!(bench.word()?, ARMED, "{device:04x}"));
+                assert_eq!((bench.arrived(&before)?, bench.engine().descriptors), (vec![], descriptors), "{cell}");
+                assert_eq!(bench.word()?, ARMED, "{cell}"));
         }
-        proves!(image: R138; assert_eq!(bench.post(APPEND, channel, 0, 1)?, UNSUCCESSFUL, "{device:04x}: nothing was started"));
+        proves!(image: R138; assert_eq!(bench.post(APPEND, channel, 0, 1)?, UNSUCCESSFUL, "{cell}: nothing was started"));
         bench.link(1, if bench.is_linked() { None } else { Some(2) })?;
-        proves!(image: R123; assert_eq!(bench.post(START, channel, 0, 2)?, SUCCESS, "{device:04x}"));
+        proves!(image: R123; assert_eq!(bench.post(START, channel, 0, 2)?, SUCCESS, "{cell}"));
         bench.settle()?;
         for (address, count) in bad {
             let status = bench.call_at(DISPATCH, APPEND, &[channel, at, address, count])?;
             bench.settle()?;
             proves!(image: R138;
-                assert_eq!(status, UNSUCCESSFUL, "{device:04x}: {count} at {address:#x}");
-                assert_eq!(bench.arrived(&before)?, [0, 1], "{device:04x}"));
+                assert_eq!(status, UNSUCCESSFUL, "{cell}: {count} at {address:#x}");
+                assert_eq!(bench.arrived(&before)?, [0, 1], "{cell}"));
         }
         bench.link(1, Some(2))?;
-        proves!(image: R138; assert_eq!(bench.post(APPEND, channel, 2, 2)?, SUCCESS, "{device:04x}"));
+        proves!(image: R138; assert_eq!(bench.post(APPEND, channel, 2, 2)?, SUCCESS, "{cell}"));
         bench.settle()?;
-        assert_eq!(bench.arrived(&before)?, [0, 1, 2, 3], "{device:04x}");
+        assert_eq!(bench.arrived(&before)?, [0, 1, 2, 3], "{cell}");
         bench.call(FREE, &[channel])?;
         bench.end()?;
     }
@@ -215,30 +212,30 @@ fn a_list_that_cannot_be_taken_is_refused_and_nothing_of_it_runs() -> Result<(),
 #[test]
 fn an_append_before_the_engine_is_at_the_tail_is_one_write_and_is_reached_by_the_tails_link()
 -> Result<(), Failure> {
-    for device in ENGINES {
-        let mut bench = Bench::new(device, |options| options.timing.per_descriptor = 100_000, |_| {})?;
+    for cell in cells() {
+        let mut bench = Bench::on(cell, |options| options.timing.per_descriptor = 100_000, |_| {})?;
         let (channel, _) = bench.allocate()?;
         let before = bench.list(0..30, STATUS_UPDATE_ON_COMPLETION)?;
         // The list goes on at a place that no address tells, only the link of its tail.
         bench.link(4, if bench.is_linked() { None } else { Some(20) })?;
-        assert_eq!(bench.post(START, channel, 0, 5)?, SUCCESS, "{device:04x}");
+        assert_eq!(bench.post(START, channel, 0, 5)?, SUCCESS, "{cell}");
         bench.lab.machine.advance(250_000)?;
         bench.link(4, Some(20))?;
         let (then, ring) = (bench.engine(), bench.ring()?);
-        proves!(image: R130, R135; assert_eq!(bench.post(APPEND, channel, 20, 3)?, SUCCESS, "{device:04x}"));
+        proves!(image: R130, R135; assert_eq!(bench.post(APPEND, channel, 20, 3)?, SUCCESS, "{cell}"));
         let now = bench.engine();
         proves!(image: R130;
-            assert_eq!(now.accesses.writes() - then.accesses.writes(), 1, "{device:04x}: one write");
-            assert_eq!(now.accesses.reads(), then.accesses.reads(), "{device:04x}: no read"));
+            assert_eq!(now.accesses.writes() - then.accesses.writes(), 1, "{cell}: one write");
+            assert_eq!(now.accesses.reads(), then.accesses.reads(), "{cell}: no read"));
         bench.link(22, None)?;
         bench.settle()?;
         let bus = bench.pages[RING].1;
         proves!(image: R130, R135;
-            assert_eq!(bench.arrived(&before)?, [0, 1, 2, 3, 4, 20, 21, 22], "{device:04x}");
-            assert_eq!(bench.engine().chains, then.chains, "{device:04x}: the same chain");
-            assert_eq!(bench.word()?, word(bus + 22 * 64, TransferStatus::Idle), "{device:04x}"));
+            assert_eq!(bench.arrived(&before)?, [0, 1, 2, 3, 4, 20, 21, 22], "{cell}");
+            assert_eq!(bench.engine().chains, then.chains, "{cell}: the same chain");
+            assert_eq!(bench.word()?, word(bus + 22 * 64, TransferStatus::Idle), "{cell}"));
         bench.link(22, Some(23))?;
-        proves!(image: R135; assert_eq!(bench.ring()?, ring, "{device:04x}: the provider writes no descriptor"));
+        proves!(image: R135; assert_eq!(bench.ring()?, ring, "{cell}: the provider writes no descriptor"));
         bench.call(FREE, &[channel])?;
         bench.end()?;
     }
@@ -247,14 +244,14 @@ fn an_append_before_the_engine_is_at_the_tail_is_one_write_and_is_reached_by_the
 
 #[test]
 fn without_a_fence_a_word_still_means_that_everything_up_to_it_is_in_memory() -> Result<(), Failure> {
-    for device in ENGINES {
+    for cell in cells() {
         let slow = |options: &mut ioat_model::Options| {
             options.timing.per_descriptor = 3_000;
             options.timing.completion_lag = 5_000;
             options.timing.jitter = 2_000;
             options.timing.fine = true;
         };
-        let mut bench = Bench::new(device, slow, |_| {})?;
+        let mut bench = Bench::on(cell, slow, |_| {})?;
         let (channel, _) = bench.allocate()?;
         let before = bench.list(0..20, STATUS_UPDATE_ON_COMPLETION)?;
         assert_eq!(bench.post(START, channel, 0, 20)?, SUCCESS);
@@ -267,7 +264,7 @@ fn without_a_fence_a_word_still_means_that_everything_up_to_it_is_in_memory() ->
                 continue;
             }
             let last = ((named & !0x3F) - bus) / 64;
-            proves!(image: R153, R154, R159; assert!((0..=last).all(|slot| arrived.contains(&slot)), "{device:04x}: {named:#x} {arrived:?}"));
+            proves!(image: R153, R154, R159; assert!((0..=last).all(|slot| arrived.contains(&slot)), "{cell}: {named:#x} {arrived:?}"));
             words.push(last);
             ahead += usize::from(arrived.len() as u64 > last + 1);
             if last == 19 {
@@ -275,8 +272,8 @@ fn without_a_fence_a_word_still_means_that_everything_up_to_it_is_in_memory() ->
             }
         }
         words.dedup();
-        assert!(words.len() > 5 && words.ends_with(&[19]), "{device:04x}: {words:?}");
-        proves!(image: R159; assert!(ahead > 0, "{device:04x}: a later descriptor had begun before an earlier one's word"));
+        assert!(words.len() > 5 && words.ends_with(&[19]), "{cell}: {words:?}");
+        proves!(image: R159; assert!(ahead > 0, "{cell}: a later descriptor had begun before an earlier one's word"));
         bench.call(FREE, &[channel])?;
         bench.end()?;
     }
@@ -286,18 +283,18 @@ fn without_a_fence_a_word_still_means_that_everything_up_to_it_is_in_memory() ->
 #[test]
 fn a_null_of_size_zero_moves_nothing_and_is_done_where_the_hardware_takes_one() -> Result<(), Failure> {
     // From 3.0 on the engine halts on it (Q3); netdma.sys gives every null a size.
-    for device in [0x1A38, 0x402F] {
-        let mut bench = bench(device)?;
+    for cell in cells().filter(|cell| [0x1A38, 0x402F].contains(&cell.device)) {
+        let mut bench = bench_on(cell)?;
         let (channel, _) = bench.allocate()?;
         let (source, target) = (bench.pages[SOURCE].1, bench.pages[TARGET].1);
         let before = bench.fill(TARGET, 0xEE)?;
         let last = bench.descriptor(0, 0, NULL_TRANSFER | BOTH, [source, target, 0, 0])?;
         bench.link(0, None)?;
-        proves!(image: R165; assert_eq!(bench.post(START, channel, 0, 1)?, SUCCESS, "{device:04x}"));
+        proves!(image: R165; assert_eq!(bench.post(START, channel, 0, 1)?, SUCCESS, "{cell}"));
         bench.settle()?;
         proves!(image: R165;
-            assert_eq!(bench.word()?, word(last, TransferStatus::Idle), "{device:04x}");
-            assert_eq!(bench.contents(TARGET)?, before, "{device:04x}"));
+            assert_eq!(bench.word()?, word(last, TransferStatus::Idle), "{cell}");
+            assert_eq!(bench.contents(TARGET)?, before, "{cell}"));
         bench.call(FREE, &[channel])?;
         bench.end()?;
     }
@@ -306,13 +303,13 @@ fn a_null_of_size_zero_moves_nothing_and_is_done_where_the_hardware_takes_one() 
 
 #[test]
 fn one_null_rearms_a_channel_after_a_power_cycle() -> Result<(), Failure> {
-    for device in ENGINES {
-        let mut bench = Bench::new(device, |options| options.d3_loses_state = true, |_| {})?;
+    for cell in cells() {
+        let mut bench = Bench::on(cell, |options| options.d3_loses_state = true, |_| {})?;
         let (channel, _) = bench.allocate()?;
         let before = bench.list(0..6, STATUS_UPDATE_ON_COMPLETION)?;
         assert_eq!(bench.post(START, channel, 0, 6)?, SUCCESS);
         bench.settle()?;
-        assert_eq!(bench.arrived(&before)?.len(), 6, "{device:04x}");
+        assert_eq!(bench.arrived(&before)?.len(), 6, "{cell}");
         vetoed(bench.lab.run(|k| k.sleep(Sleep::Standby))?)?;
         bench.lab.run(|k| k.wake_up())?;
 
@@ -320,15 +317,15 @@ fn one_null_rearms_a_channel_after_a_power_cycle() -> Result<(), Failure> {
         // Neither a word nor an interrupt is asked for.
         bench.descriptor(0, 8, NULL_TRANSFER, [0; 4])?;
         bench.link(0, if bench.is_linked() { None } else { Some(1) })?;
-        proves!(image: R172; assert_eq!(bench.post(START, channel, 0, 1)?, SUCCESS, "{device:04x}"));
+        proves!(image: R172; assert_eq!(bench.post(START, channel, 0, 1)?, SUCCESS, "{cell}"));
         bench.settle()?;
-        assert!(bench.arrived(&before)?.is_empty(), "{device:04x}");
+        assert!(bench.arrived(&before)?.is_empty(), "{cell}");
         bench.link(0, Some(1))?;
-        proves!(image: R172; assert_eq!(bench.post(APPEND, channel, 1, 5)?, SUCCESS, "{device:04x}"));
+        proves!(image: R172; assert_eq!(bench.post(APPEND, channel, 1, 5)?, SUCCESS, "{cell}"));
         bench.settle()?;
         proves!(image: R172;
-            assert_eq!(bench.arrived(&before)?, [1, 2, 3, 4, 5], "{device:04x}");
-            assert_eq!(bench.word()?, word(bench.pages[RING].1 + 5 * 64, TransferStatus::Idle), "{device:04x}"));
+            assert_eq!(bench.arrived(&before)?, [1, 2, 3, 4, 5], "{cell}");
+            assert_eq!(bench.word()?, word(bench.pages[RING].1 + 5 * 64, TransferStatus::Idle), "{cell}"));
         bench.call(FREE, &[channel])?;
         bench.end()?;
     }
@@ -338,8 +335,8 @@ fn one_null_rearms_a_channel_after_a_power_cycle() -> Result<(), Failure> {
 #[test]
 fn a_start_on_an_engine_whose_halt_nobody_has_seen_takes_the_new_list_and_tells_nothing_of_the_old_one()
 -> Result<(), Failure> {
-    for device in ENGINES {
-        let mut bench = Bench::new(device, |options| options.timing.per_descriptor = 10_000, |_| {})?;
+    for cell in cells() {
+        let mut bench = Bench::on(cell, |options| options.timing.per_descriptor = 10_000, |_| {})?;
         let (channel, _) = bench.allocate()?;
         let before = bench.list(0..40, BOTH)?;
         let plan =
@@ -347,26 +344,22 @@ fn a_start_on_an_engine_whose_halt_nobody_has_seen_takes_the_new_list_and_tells_
         bench.lab.engines[1].with(|engine| engine.set_faults(plan));
         assert_eq!(bench.post(START, channel, 0, 20)?, SUCCESS);
         bench.lab.machine.advance(60_000)?;
-        assert_eq!(
-            (bench.state(), bench.arrived(&before)?),
-            (Some(State::Halted), vec![0, 1]),
-            "{device:04x}"
-        );
+        assert_eq!((bench.state(), bench.arrived(&before)?), (Some(State::Halted), vec![0, 1]), "{cell}");
         bench.lab.engines[1].with(|engine| engine.set_faults("".parse().expect("no fault")));
         desk(|d| d.reports.clear());
 
         let before = bench.list(20..30, STATUS_UPDATE_ON_COMPLETION)?;
         let last = bench.descriptor(29, 8, BOTH | NULL_TRANSFER, [0; 4])?;
         bench.link(29, None)?;
-        proves!(image: R112, R115; assert_eq!(bench.post(START, channel, 20, 10)?, SUCCESS, "{device:04x}"));
+        proves!(image: R112, R115; assert_eq!(bench.post(START, channel, 20, 10)?, SUCCESS, "{cell}"));
         // Whoever looks now must not take the old list's end for the new one's.
-        proves!(image: R115; assert_eq!(bench.word()?, ARMED, "{device:04x}"));
+        proves!(image: R115; assert_eq!(bench.word()?, ARMED, "{cell}"));
         bench.settle()?;
         let reports: Vec<u64> = desk(|d| d.reports.iter().map(|told| told.last).collect());
         proves!(image: R112, R115, R125;
-            assert_eq!(bench.arrived(&before)?, (20..29).collect::<Vec<_>>(), "{device:04x}");
-            assert_eq!(bench.word()?, word(last, TransferStatus::Idle), "{device:04x}");
-            assert_eq!(reports, [last], "{device:04x}: no halt is told of"));
+            assert_eq!(bench.arrived(&before)?, (20..29).collect::<Vec<_>>(), "{cell}");
+            assert_eq!(bench.word()?, word(last, TransferStatus::Idle), "{cell}");
+            assert_eq!(reports, [last], "{cell}: no halt is told of"));
         bench.call(FREE, &[channel])?;
         bench.end()?;
     }
@@ -375,10 +368,10 @@ fn a_start_on_an_engine_whose_halt_nobody_has_seen_takes_the_new_list_and_tells_
 
 #[test]
 fn a_halt_is_told_of_once_and_the_word_names_what_was_done_before_it() -> Result<(), Failure> {
-    for device in ENGINES {
+    for cell in cells() {
         for (place, dropped) in [(1, ""), (3, ""), (3, "; drop-interrupt interrupt=*"), (20, "")] {
-            let what = format!("{device:04x}: {place}{dropped}");
-            let mut bench = Bench::new(device, |options| options.timing.per_descriptor = 10_000, |_| {})?;
+            let what = format!("{cell}: {place}{dropped}");
+            let mut bench = Bench::on(cell, |options| options.timing.per_descriptor = 10_000, |_| {})?;
             let (channel, _) = bench.allocate()?;
             let before = bench.list(0..20, 0)?;
             let plan =

@@ -403,6 +403,54 @@ fn a_channel_freed_while_it_is_stopping_ends_up_silent() {
 }
 
 #[test]
+fn a_lent_channel_is_refused_to_others_and_comes_back_as_the_procedure_left_it() {
+    let mut channel = running(ICX);
+    let mut lent = channel.lend().expect("nobody has it");
+    assert!(channel.lend().is_none(), "it is lent once");
+    // Whoever comes meanwhile touches nothing.
+    Script::new([]).at_dispatch(|hardware| {
+        assert_eq!(channel.state(), State::Stopping);
+        assert_eq!(channel.append(hardware, NEXT, 1), Err(Refusal::Stopping));
+        assert_eq!(channel.abort(hardware, &armed()), Err(Refusal::Stopping));
+        assert_eq!(channel.service(hardware, &armed()), Report::Nothing);
+    });
+    let word = AtomicU64::new(RING);
+    let script =
+        Script::new(steps([vec![W8(CHANCMD, ABORT)], status(ICX, RING, Sts::Halted), vec![R32(CHANERR, 0)]]));
+    script.at_passive(|hardware| {
+        assert_eq!(lent.abort(hardware, &word), Ok(Outcome::Stopped(RING)));
+        channel.take_back(hardware, lent);
+    });
+    assert_eq!(channel.state(), State::Halted);
+}
+
+#[test]
+fn a_channel_that_is_removed_while_it_is_lent_stays_gone_and_says_so() {
+    let mut channel = running(ICX);
+    let lent = channel.lend().expect("nobody has it");
+    let word = AtomicU64::new(RING);
+    channel.remove(Some(&word));
+    Script::new([]).at_passive(|hardware| channel.take_back(hardware, lent));
+    proves!(crate: R82; assert_eq!((channel.state(), channel.wants_report()), (State::Gone, true)));
+    Script::new([]).at_dispatch(|hardware| assert_eq!(channel.service(hardware, &word), Report::Stopped));
+}
+
+#[test]
+fn a_start_on_an_engine_that_has_halted_puts_the_error_on_record_and_leaves_the_word_armed() {
+    let mut channel = running(ICX);
+    let word = armed();
+    let mut expected = status(ICX, RING + 0x40, Sts::Halted);
+    expected.extend([R32(CHANERR, 0x100), R32(CHANERR, 0x100), W32(CHANERR, 0x100), W8(CHANCMD, RESET)]);
+    expected.extend([R8(CHANCMD, 0), W16(CHANCTRL, 0x1D), W64(CHANCMP, WORD)]);
+    expected.extend(launch(ICX, NEXT, 1));
+    Script::new(expected)
+        .at_dispatch(|hardware| assert_eq!(channel.start(hardware, &word, NEXT, 1), Ok(Outcome::Done)));
+    let error = channel.take_error().map(|(error, completed)| (error.0, completed));
+    proves!(crate: R112; assert_eq!((error, channel.state()), (Some((0x100, RING + 0x40)), State::Running)));
+    proves!(crate: R115; assert_eq!((word.load(Ordering::Relaxed), channel.wants_report()), (ARMED, false)));
+}
+
+#[test]
 fn every_state_answers_every_command() {
     for state in State::ALL {
         for command in Command::ALL {

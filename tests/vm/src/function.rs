@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ioat_model::{BusFault, Engine, Host, Progress};
+use ioat_model::{BusFault, Engine, Host, Progress, RegisterAccess};
 use ioat_regs::{config, device::Messages};
 
 use crate::{
@@ -23,6 +23,9 @@ pub struct Function {
     engine: Engine,
     bench: Bench,
     greeted: bool,
+    accesses: Vec<RegisterAccess>,
+    /// How many accesses are kept.
+    kept: usize,
 }
 
 /// When the engine wants to run again.
@@ -115,6 +118,24 @@ impl Function {
                 uses_msi,
             },
             greeted: false,
+            accesses: Vec::new(),
+            kept: 0,
+        }
+    }
+
+    /// Keeps the first `count` register accesses.
+    pub fn keep_accesses(&mut self, count: usize) {
+        self.kept = count;
+    }
+
+    /// The first register accesses, as many as are kept.
+    pub fn accesses(&self) -> &[RegisterAccess] {
+        &self.accesses
+    }
+
+    fn note(&mut self, access: RegisterAccess) {
+        if self.accesses.len() < self.kept {
+            self.accesses.push(access);
         }
     }
 
@@ -354,6 +375,7 @@ impl Function {
             let value = if number == region::CONFIG {
                 self.engine.config_read(offset as u16, width).into()
             } else {
+                self.note(RegisterAccess { offset: offset as u32, width, written: None });
                 self.engine.mmio_read(offset as u32, width)
             };
             answer.extend_from_slice(&value.to_le_bytes()[..usize::from(width)]);
@@ -374,6 +396,7 @@ impl Function {
             if number == region::CONFIG {
                 self.engine.config_write(offset as u16, width, value as u32);
             } else {
+                self.note(RegisterAccess { offset: offset as u32, width, written: Some(value) });
                 self.engine.mmio_write(offset as u32, width, value);
             }
         }

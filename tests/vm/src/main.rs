@@ -25,6 +25,7 @@ Offers functions of an I/OAT engine as vfio-user PCI functions, one per socket, 
   --fault PLAN         what goes wrong, for example 'flip-bit copy=*/100'; may be given several times
   --fault-file FILE    a file of such lines
   --timing LIST        how long things take, for example 'start-delay=30000,jitter=500,seed=7' (nanoseconds)
+  --probe N            print the first N register accesses when a client leaves, as two drivers are compared
   --stats              print counters when a client leaves
   --once               end when every socket's first client has left
   --list               print the engines and the faults, and end
@@ -50,6 +51,7 @@ struct Request {
     faults: FaultPlan,
     timing: Timing,
     statistics: bool,
+    probe: usize,
     once: bool,
 }
 
@@ -70,7 +72,9 @@ fn run() -> Result<ExitCode, String> {
         let listener =
             server::listen(path).map_err(|error| format!("cannot listen at {}: {error}", path.display()))?;
         println!("function {number} listens at {}: {engine:?}", path.display());
-        functions.push((number, listener, Function::new(engine)));
+        let mut function = Function::new(engine);
+        function.keep_accesses(request.probe);
+        functions.push((number, listener, function));
     }
     let output = Mutex::new(());
     let broken = thread::scope(|scope| {
@@ -88,6 +92,11 @@ fn run() -> Result<ExitCode, String> {
                         println!("function {number}: {end}");
                         if request.statistics && !matches!(end, End::Silent) {
                             print_statistics(number, &function);
+                        }
+                        if !matches!(end, End::Silent) {
+                            for line in ioat_model::probe_lines(function.accesses()) {
+                                println!("probe {number}: {line}");
+                            }
                         }
                         if request.once {
                             return Ok(broken);
@@ -140,6 +149,7 @@ fn parse(words: Vec<String>) -> Result<Request, String> {
         faults: FaultPlan::default(),
         timing: Timing::default(),
         statistics: false,
+        probe: 0,
         once: false,
     };
     let mut words = words.into_iter();
@@ -148,7 +158,7 @@ fn parse(words: Vec<String>) -> Result<Request, String> {
             "--stats" => request.statistics = true,
             "--once" => request.once = true,
             "--socket" | "--id" | "--version" | "--channels" | "--capability" | "--fault"
-            | "--fault-file" | "--timing" => {
+            | "--fault-file" | "--timing" | "--probe" => {
                 let value = words.next().ok_or_else(|| format!("{word} wants a value after it"))?;
                 take(&mut request, &word, &value)?;
             }
@@ -181,6 +191,7 @@ fn take(request: &mut Request, option: &str, value: &str) -> Result<(), String> 
             let bits = u32::from_str_radix(digits, 16);
             request.capability = Some(bits.map_err(|_| format!("--capability {value}: not hexadecimal"))?);
         }
+        "--probe" => request.probe = value.parse().map_err(|_| format!("--probe {value}: not a number"))?,
         "--fault" => add_faults(request, value).map_err(|error| format!("--fault {value}: {error}"))?,
         "--fault-file" => {
             let text = fs::read_to_string(value).map_err(|error| format!("--fault-file {value}: {error}"))?;

@@ -96,9 +96,22 @@ pub fn count(lab: &mut Lab, name: &str) -> Result<usize, Failure> {
     Ok(lab.event_names()?.iter().filter(|seen| **seen == name).count())
 }
 
+/// Holds one generated section of docs/`name` against what the run gives; the rest of the page is written by hand.
+pub fn section(name: &str, what: &str, text: &str) {
+    let committed = std::fs::read_to_string(doc(name)).unwrap_or_default();
+    let (begin, end) = (format!("<!-- generated: {what} -->\n"), format!("<!-- end of {what} -->\n"));
+    let parts = committed.split_once(&begin).and_then(|(head, rest)| Some((head, rest.split_once(&end)?.1)));
+    let (head, tail) = parts.unwrap_or_else(|| panic!("docs/{name} has no section {what}"));
+    page(name, &format!("{head}{begin}{text}{end}{tail}"));
+}
+
+fn doc(name: &str) -> String {
+    format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
 /// Holds docs/`name` against what the run gives, or writes it when UPDATE_DOCS is set.
 pub fn page(name: &str, text: &str) {
-    let path = format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"));
+    let path = doc(name);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, text).expect("the page can be written");
     }

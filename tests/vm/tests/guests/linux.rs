@@ -113,14 +113,35 @@ const fn broken(name: &'static str, engine: &'static [&'static str]) -> Scenario
     Scenario { name, engine, must_be_caught: true, ..COPIES }
 }
 
+/// What this driver did to the engine until it had proven it, which docs/ioat-bringup.md compares with ours. UPDATE_DOCS=1
+/// writes it.
+const PROBE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/probes/linux-6f20.txt");
+
+fn same_probe(outcome: &Outcome) -> Result<(), String> {
+    let lines = outcome.server.lines().filter_map(|line| line.strip_prefix("probe 0: "));
+    let seen: String = lines.flat_map(|line| [line, "\n"]).collect();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(PROBE, &seen).map_err(|error| format!("{PROBE}: {error}"))?;
+    }
+    let known = std::fs::read_to_string(PROBE).map_err(|error| format!("{PROBE}: {error}"))?;
+    if seen == known {
+        return Ok(());
+    }
+    Err(format!(
+        "the driver probes otherwise than {PROBE} says; `UPDATE_DOCS=1 cargo xtask vm --only linux-6f20` writes it"
+    ))
+}
+
 /// Every scenario with a Linux guest's own driver.
 pub fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario {
             name: "linux-6f20",
             always: true,
+            engine: &["--probe", "2000"],
             judge: |outcome| {
                 let text = two_thousand(outcome)?;
+                same_probe(outcome)?;
                 proves!(model: M53; assert_eq!(summary(outcome).failures, 0));
                 Ok(text)
             },

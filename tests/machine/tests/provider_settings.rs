@@ -138,6 +138,9 @@ fn a_version_can_be_forced_within_the_engines_dialect() -> Result<(), Failure> {
         (0x1A38, 0x101, 0x101),
         (0x6F20, 0x101, 0x201),
         (0x1A38, 0x201, 0x101),
+        // No engine registers as 1.0, which has no power notices.
+        (0x1A38, 0x100, 0x101),
+        (0x6F20, 0x100, 0x201),
     ] {
         let mut lab = with(device, &[("NetDmaVersion", asked)])?;
         let added = seen(&mut lab, "ProviderRegistered")?;

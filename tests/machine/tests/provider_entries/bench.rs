@@ -10,7 +10,7 @@ use netdma_abi::descriptor::{INTERRUPT_ON_COMPLETION, STATUS_UPDATE_ON_COMPLETIO
 use nthost::memory::dma::Remapping;
 use nthost::pci::Traffic;
 use nthost::pnp::DevnodeId;
-use nthost::{Kernel, Machine};
+use nthost::{AddedPages, Kernel, Machine};
 
 use crate::provider::{install_with, nothing_left, setup, vetoed};
 
@@ -59,6 +59,8 @@ pub struct Desk {
     pub affinity: Option<(u32, u32)>,
     /// NetDmaProviderStop waits until the completion word is no longer the same, or a second is over; what it then was.
     pub patient_stop: Option<u64>,
+    /// The next NetDmaIsr is where the system stops: what each engine's routine then answered.
+    pub crash: Option<Vec<AddedPages>>,
     /// Entry points to call from within the next NetDmaInterruptDpc, with the channel first; and their answers.
     pub inside: Vec<(usize, [u64; 4])>,
     pub answers: Vec<i32>,
@@ -169,6 +171,10 @@ pub fn told(channel: u64, last: u64) -> Told {
 
 extern "win64" fn isr(channel: u64, last: u64, processor: u64) {
     let told = told(channel, last);
+    if desk(|d| d.crash.as_ref().is_some_and(Vec::is_empty)) {
+        let answers = kernel(Kernel::prepare_dump);
+        desk(|d| d.crash = Some(answers));
+    }
     let named = desk(|d| {
         d.interrupts.push(told);
         d.processor
@@ -301,7 +307,7 @@ impl Bench {
     ) -> Result<Self, Failure> {
         DESK.set(Desk { gives: PROVIDER, ..Desk::default() });
         desk(before);
-        let machine = Machine::builder().cpus(2).seed(1).memory(128 << 20).host_code(true).build();
+        let machine = Machine::builder().cpus(2).seed(1).memory(32 << 20).host_code(true).build();
         let machine = machine.map_err(|error| Failure::Other(error.to_string()))?;
         let mut lab = Lab { machine, engines: Vec::new() };
         let first: Setup = setup(device, |_| {});

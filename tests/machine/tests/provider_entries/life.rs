@@ -4,6 +4,7 @@ use machine::hosted::guid;
 use machine::lab::{Failure, PACKAGES};
 use netdma_abi::completion::{TransferStatus, word};
 use netdma_abi::descriptor::STATUS_UPDATE_ON_COMPLETION;
+use nthost::AddedPages;
 use nthost::pci::requirements::{FLAG_MESSAGE, FLAG_POLICY, POLICY_SPECIFIED, Requirement, Want};
 use nthost::pnp::{DevnodeId, Sleep};
 use proof::proves;
@@ -239,6 +240,32 @@ fn the_provider_is_stopped_once_and_then_deregistered_however_the_device_leaves(
             proves!(image: R71, R77, R78; assert_eq!(calls, ["stop", "deregister"], "{device:04x} {way}"));
             bench.give_back()?;
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_bug_check_in_a_service_routine_halts_every_engine_with_its_copies_cut_short() -> Result<(), Failure> {
+    for cell in cells().filter(|cell| cell.interrupts != Interrupts::None) {
+        let mut bench = Bench::on(cell, |options| options.timing.per_descriptor = 10_000, |_| {})?;
+        let (channel, _) = bench.allocate()?;
+        let before = bench.list(0..40, STATUS_UPDATE_ON_COMPLETION)?;
+        let (source, target) = (bench.pages[SOURCE].1, bench.pages[TARGET].1 + 8 * 4);
+        bench.descriptor(4, 8, BOTH, [source, target, 0, 0])?;
+        desk(|d| d.crash = Some(Vec::new()));
+        assert_eq!(bench.post(START, channel, 0, 40)?, SUCCESS);
+        bench.lab.machine.advance(1_000_000)?;
+        // The first engine, which belongs to netdma.sys, is asked as well.
+        let none = AddedPages { flags: 1, pages: 0 };
+        assert_eq!(desk(|d| d.crash.clone()), Some(vec![none; 2]), "{cell}");
+        let arrived = bench.arrived(&before)?;
+        let halted = bench.lab.engines.iter().all(|engine| {
+            let state = engine.with(|engine| engine.channel_state(0)).and_then(|(status, _)| status.state());
+            state == Some(ioat_regs::State::Halted)
+        });
+        proves!(image: H39; assert!(halted && (5..40).contains(&arrived.len()), "{cell}: {arrived:?}"));
+        bench.call(FREE, &[channel])?;
+        bench.end()?;
     }
     Ok(())
 }

@@ -569,6 +569,9 @@ impl History {
                 let next = ring.address(position + 1).expect("a slot");
                 assert!(link == next || link == 0, "a link leads to the next slot");
             }
+            let link = |position| ring.slot(position).expect("a slot").words()[3];
+            let ends = (0..ring.size()).filter(|position| link(*position) == 0).count();
+            assert!(ends <= 1, "one list at most ends in the ring, the engine's");
             let mut pending = 0;
             for request in self.waiting.iter().filter(|request| request.cookie > told) {
                 pending += u32::from(request.cookie > ring.posted());

@@ -5,7 +5,7 @@ use core::fmt;
 use core::mem::MaybeUninit;
 use core::ptr;
 
-use wdk_sys::ntddk::{KeClearEvent, KeInitializeEvent, KeReadStateEvent, KeSetEvent, KeWaitForSingleObject};
+use wdk_sys::ntddk::{KeClearEvent, KeInitializeEvent, KeSetEvent, KeWaitForSingleObject};
 use wdk_sys::{_EVENT_TYPE, _KWAIT_REASON, _MODE, KEVENT, KPROCESSOR_MODE, LARGE_INTEGER};
 
 use crate::irql::{AtMostDispatch, Passive};
@@ -54,26 +54,10 @@ impl Event {
         unsafe { KeClearEvent(self.0.get()) };
     }
 
-    /// Whether it is signalled at this moment.
-    #[must_use]
-    pub fn is_set(&self, _irql: &impl AtMostDispatch) -> bool {
-        // SAFETY: `new` initialised the event; the token gives an allowed level.
-        unsafe { KeReadStateEvent(self.0.get()) != 0 }
-    }
-
     /// Waits for the signal, however long it takes.
     pub fn wait(&self, _irql: &Passive) {
         // SAFETY: `new` initialised the event, and the token says that waiting is allowed.
         unsafe { wait(self.0.get().cast(), None) };
-    }
-
-    /// Waits for the signal at most `limit`.
-    ///
-    /// # Errors
-    /// TIMEOUT when the signal did not come.
-    pub fn wait_at_most(&self, limit: Duration, _irql: &Passive) -> Result {
-        // SAFETY: `new` initialised the event, and the token says that waiting is allowed.
-        if unsafe { wait(self.0.get().cast(), Some(limit)) } { Ok(()) } else { Err(Status::TIMEOUT) }
     }
 }
 

@@ -56,6 +56,20 @@ pub fn build() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Lints them and their twins; a warning is an error.
+///
+/// # Errors
+/// As [`build`], or a lint finds something.
+pub fn check() -> Result<(), Failure> {
+    for (twin, features) in TWINS {
+        let mut cargo = drivers::for_windows("clippy", PACKAGE)?;
+        cargo.args(["--package", PACKAGE, "--lib", "--examples"]).args(features);
+        cargo.args(["--", "--deny", "warnings"]);
+        steps::run(&format!("defect lints {twin}"), &mut cargo, |_| {})?;
+    }
+    Ok(())
+}
+
 /// The drivers' names: those of their sources.
 fn sources() -> Result<Vec<String>, Failure> {
     let folder = workspace::root().join("tests/defects/examples");

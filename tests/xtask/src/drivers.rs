@@ -12,7 +12,7 @@ use std::process::Command as Process;
 use crate::arguments::Arguments;
 use crate::command::{Command, Failure};
 use crate::toolchain::{TARGET, Toolchain};
-use crate::{drivers_inf, drivers_twice, steps, workspace};
+use crate::{defects, drivers_inf, drivers_twice, steps, workspace};
 
 /// The command that builds.
 pub const COMMAND: Command = Command {
@@ -29,9 +29,9 @@ pub const COMMAND: Command = Command {
 pub const CHECK: Command = Command {
     name: "check",
     usage: "[--package NAME]...",
-    summary: "Lint the driver crates and netdmactl for Windows with clippy, without linking.",
+    summary: "Lint the driver crates, netdmactl for Windows and the defect drivers with clippy, without linking.",
     run: |words| match packages(words)? {
-        all if all.is_empty() => check_only(&all).and_then(|()| check_tool()),
+        all if all.is_empty() => check_for_windows(),
         some => check_only(&some),
     },
 };
@@ -129,8 +129,7 @@ pub fn build(only: &[String]) -> Result<(), Failure> {
 /// # Errors
 /// As [`build`], or a lint fired.
 pub fn check() -> Result<(), Failure> {
-    check_only(&[])?;
-    check_tool()?;
+    check_for_windows()?;
     for (name, arguments) in [
         ("stand-ins format", &["fmt", "--all", "--check"][..]),
         ("stand-ins lints", &["clippy", "--all-targets", "--", "--deny", "warnings"]),
@@ -138,6 +137,13 @@ pub fn check() -> Result<(), Failure> {
         steps::run(name, of_standins(arguments[0]).args(&arguments[1..]), |_| {})?;
     }
     Ok(())
+}
+
+/// Lints everything that builds for Windows only.
+fn check_for_windows() -> Result<(), Failure> {
+    check_only(&[])?;
+    check_tool()?;
+    defects::check()
 }
 
 /// rustdoc over every crate that builds for Windows only; a warning is an error. Nobody links to a driver, so what its

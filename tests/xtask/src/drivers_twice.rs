@@ -90,17 +90,8 @@ fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
 
 /// Makes cargo build every crate of this workspace anew, not those of others.
 fn forget_our_crates(build_folder: &Path) -> Result<(), Failure> {
-    const OURS: [&str; 9] = [
-        "ioat-core-",
-        "ioat-regs-",
-        "ioatdma-",
-        "netdma",
-        "nt-",
-        "wdk-alloc-",
-        "wdk-build-",
-        "wdk-panic-",
-        "wdk-sys-",
-    ];
+    const OURS: [&str; 8] =
+        ["ioat-core-", "ioat-regs-", "ioatdma-", "netdma", "nt-", "wdk-build-", "wdk-panic-", "wdk-sys-"];
     for host_or_target in [format!("{}/release", crate::toolchain::TARGET), "release".to_owned()] {
         let folder = build_folder.join(host_or_target).join(".fingerprint");
         if !folder.is_dir() {

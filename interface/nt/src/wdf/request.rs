@@ -205,13 +205,6 @@ impl Request {
         File(unsafe { call_unsafe_wdf_function_binding!(WdfRequestGetFileObject, self.0) }.addr())
     }
 
-    /// Whether the caller has asked for cancellation. For requests that are not marked cancelable.
-    #[must_use]
-    pub fn is_canceled(&self) -> bool {
-        // SAFETY: the request is not completed.
-        unsafe { call_unsafe_wdf_function_binding!(WdfRequestIsCanceled, self.0) != 0 }
-    }
-
     /// Completes the request with `result`: the number of bytes written to the output buffer, or the error.
     pub fn complete(self, result: Result<usize>) {
         let request = ManuallyDrop::new(self);

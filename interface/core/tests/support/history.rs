@@ -166,6 +166,8 @@ pub struct History {
     /// Descriptors from position `first` to the ring's end.
     descriptors: VecDeque<Built>,
     first: u64,
+    /// There is a cache to hint at: the interface posts descriptors of its own.
+    hinting: bool,
     /// Who holds the right to deliver.
     held: Option<Delivery<Vec<Request>>>,
     claimed: Option<Control>,
@@ -204,6 +206,7 @@ impl History {
             waiting: VecDeque::new(),
             descriptors: VecDeque::new(),
             first: 0,
+            hinting: cache.is_some(),
             held: None,
             claimed: None,
             owes_start: false,
@@ -224,8 +227,30 @@ impl History {
 
     /// Takes one step and checks what must hold after it.
     pub fn take(&mut self, step: Step) {
+        let (posts, accepted, pending, owed) = (self.posts(), self.accepted, self.pending(), self.owes_start);
         self.take_again(step);
         self.check();
+        let waits = match step {
+            Null | Copy | Pieces => self.accepted > accepted,
+            Poll | Look | Tell | Dpc | DpcForeign => true,
+            _ => false,
+        };
+        let grown = pending + (self.accepted - accepted);
+        if waits && !owed && !self.hinting && grown < u64::from(self.bench.with(|channel| channel.limit())) {
+            assert_eq!(self.posts(), posts, "requests below the limit wait");
+        }
+    }
+
+    /// Starts and appends that were taken.
+    fn posts(&self) -> u64 {
+        let counted = self.bench.with(|channel| channel.statistics());
+        counted.starts + counted.appends
+    }
+
+    /// Requests that wait to be posted.
+    fn pending(&self) -> u64 {
+        let posted = self.bench.with(|channel| channel.ring().posted());
+        self.waiting.iter().filter(|request| request.cookie > posted).count() as u64
     }
 
     /// Takes a step that was checked in an equal history before.
@@ -550,7 +575,7 @@ impl History {
 
     /// What must hold at any time.
     fn check(&self) {
-        let told = self.ring_told();
+        let (told, pending) = (self.ring_told(), self.pending());
         self.bench.with(|channel| {
             let ring = channel.ring();
             assert!(ring.built() - told <= ring.size() - RESERVED_SLOTS, "more in use than there are slots");
@@ -572,9 +597,7 @@ impl History {
             let link = |position| ring.slot(position).expect("a slot").words()[3];
             let ends = (0..ring.size()).filter(|position| link(*position) == 0).count();
             assert!(ends <= 1, "one list at most ends in the ring, the engine's");
-            let mut pending = 0;
             for request in self.waiting.iter().filter(|request| request.cookie > told) {
-                pending += u32::from(request.cookie > ring.posted());
                 let noted = ring.memory().requests()[((request.cookie - 1) % ring.size()) as usize];
                 assert_eq!((noted.context, noted.bytes), (request.context, request.bytes));
                 let done = request.cookie <= ring.done();
@@ -583,7 +606,7 @@ impl History {
             let held = self.claimed.is_some()
                 || self.owes_start && ring.outstanding() != 0
                 || matches!(channel.state(), ChannelState::Suspended | ChannelState::Stopping);
-            assert!(held || pending < channel.limit(), "a full batch is posted");
+            assert!(held || pending < channel.limit().into(), "a full batch is posted");
             if channel.state() == ChannelState::Idle {
                 assert_eq!(ring.outstanding(), 0, "idle with work");
             }

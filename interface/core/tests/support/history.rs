@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 
 use netdma_abi::completion::{self, TransferStatus};
 use netdma_abi::descriptor::{DESTINATION_DCA_ENABLE, NULL_TRANSFER};
@@ -228,8 +229,12 @@ impl History {
     /// Takes one step and checks what must hold after it.
     pub fn take(&mut self, step: Step) {
         let (posts, accepted, pending, owed) = (self.posts(), self.accepted, self.pending(), self.owes_start);
+        let held = self.holds_back() && !matches!(step, Suspend | Resume | Abort | Reset | End);
         self.take_again(step);
         self.check();
+        if held && self.holds_back() {
+            assert_eq!(self.posts(), posts, "nothing is posted while suspended, stopping or claimed");
+        }
         let waits = match step {
             Null | Copy | Pieces => self.accepted > accepted,
             Poll | Look | Tell | Dpc | DpcForeign => true,
@@ -239,6 +244,12 @@ impl History {
         if waits && !owed && !self.hinting && grown < u64::from(self.bench.with(|channel| channel.limit())) {
             assert_eq!(self.posts(), posts, "requests below the limit wait");
         }
+    }
+
+    /// Nothing may be posted.
+    fn holds_back(&self) -> bool {
+        let state = self.bench.with(|channel| channel.state());
+        self.claimed.is_some() || matches!(state, ChannelState::Suspended | ChannelState::Stopping)
     }
 
     /// Starts and appends that were taken.
@@ -383,7 +394,10 @@ impl History {
     }
 
     fn report(&mut self, address: u64) {
-        self.bench.report(address);
+        let word = self.bench.word.load(Ordering::Relaxed);
+        let nonsense = completion::address(word) == NOWHERE || TransferStatus::of(word).is_none();
+        let seen = self.bench.report(address);
+        assert!(!nonsense || seen.foreign.is_some(), "a word of nonsense is reported");
         self.hear();
     }
 
@@ -575,7 +589,7 @@ impl History {
 
     /// What must hold at any time.
     fn check(&self) {
-        let (told, pending) = (self.ring_told(), self.pending());
+        let (told, pending, holds_back) = (self.ring_told(), self.pending(), self.holds_back());
         self.bench.with(|channel| {
             let ring = channel.ring();
             assert!(ring.built() - told <= ring.size() - RESERVED_SLOTS, "more in use than there are slots");
@@ -603,9 +617,7 @@ impl History {
                 let done = request.cookie <= ring.done();
                 assert_eq!(channel.is_complete(request.cookie as usize), done, "complete when it is done");
             }
-            let held = self.claimed.is_some()
-                || self.owes_start && ring.outstanding() != 0
-                || matches!(channel.state(), ChannelState::Suspended | ChannelState::Stopping);
+            let held = holds_back || self.owes_start && ring.outstanding() != 0;
             assert!(held || pending < channel.limit().into(), "a full batch is posted");
             if channel.state() == ChannelState::Idle {
                 assert_eq!(ring.outstanding(), 0, "idle with work");

@@ -157,7 +157,7 @@ impl Search {
 fn search(version: Version, pages: usize, cache: Option<u8>, depth: usize) -> Found {
     let asked = std::env::var("NETDMA_DEPTH");
     let depth = asked.map_or(depth, |asked| asked.parse().expect("NETDMA_DEPTH is a number of steps"));
-    let found = Search { version, pages, limit: 2, cache, depth }.run();
+    let found = Search { version, pages, limit: pages as u32 + 1, cache, depth }.run();
     assert!(found.closed || found.fails_after.is_some() || found.depth == depth);
     found
 }

@@ -334,7 +334,10 @@ impl History {
 
     /// Submits a request of `pieces` descriptors, a NULL transfer for none.
     fn submit(&mut self, pieces: u64) {
-        let begin = self.bench.with(|channel| channel.ring().built());
+        let (begin, room, open, stopping) = self.bench.with(|channel| {
+            let (ring, stopping) = (channel.ring(), channel.state() == ChannelState::Stopping);
+            (ring.built(), ring.room(), channel.is_open(), stopping)
+        });
         let context = self.accepted as usize + 1;
         let (bench, length) = (&self.bench, (pieces * PIECE) as u32);
         let mut built = Vec::new();
@@ -367,6 +370,15 @@ impl History {
                 )
             }
         });
+        match answer {
+            Err(STATUS_DEVICE_NOT_READY) => assert!(!open, "an open channel accepts"),
+            Err(STATUS_INVALID_DEVICE_STATE) => {
+                assert!(open && stopping, "a channel that is not stopping accepts")
+            }
+            Err(STATUS_INSUFFICIENT_RESOURCES) => assert!(room < pieces.max(1), "a ring with room accepts"),
+            Err(other) => panic!("refused with {other:#x}"),
+            Ok(_) => assert!(open && !stopping, "accepted while closed or stopping"),
+        }
         if let Ok(cookie) = answer {
             built.resize_with(pieces.max(1) as usize, || Built { piece: None, ran: false });
             assert_eq!(cookie, begin + built.len() as u64, "a cookie is the position behind the request");

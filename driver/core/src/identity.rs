@@ -32,7 +32,7 @@ pub struct Identity {
     pub dialect: Dialect,
     /// Upper bound of the channels in this function.
     pub max_channels: u8,
-    /// Messages worth asking for: one per function on every platform known.
+    /// Number of messages worth asking for: one per function on every platform known.
     pub messages: u8,
 }
 

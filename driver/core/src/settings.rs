@@ -13,7 +13,7 @@ pub struct Row {
     pub setting: Setting,
     /// The value's name.
     pub name: &'static str,
-    /// What holds when it is absent or not allowed. One of the choices.
+    /// The value that holds when it is absent or not allowed. One of the choices.
     pub default: u32,
     /// What is allowed.
     pub choices: &'static [Choice],
@@ -26,7 +26,7 @@ pub struct Row {
 pub struct Choice {
     /// The least of them.
     pub least: u32,
-    /// The greatest.
+    /// The greatest value.
     pub most: u32,
     /// What they do.
     pub meaning: &'static str,

@@ -193,7 +193,7 @@ impl ChanSts {
     pub const STATE_MASK: u64 = 0x7;
     /// Unaffiliated error: one that belongs to no descriptor.
     pub const UNAFFILIATED_ERROR: u64 = 1 << 3;
-    /// Soft error.
+    /// The bit of a soft error.
     pub const SOFT_ERROR: u64 = 1 << 4;
 
     /// The word for `address` (its low six bits are dropped) and `state`.

@@ -20,7 +20,7 @@ pub const REVISION: u16 = 0x08;
 pub const CLASS: u32 = 0x08_8000;
 /// Header type, 8 bits: bit 7 says that the device has several functions.
 pub const HEADER_TYPE: u16 = 0x0E;
-/// BAR0, low half; the high half follows (M2).
+/// Offset of BAR0, low half; the high half follows (M2).
 pub const BAR0: u16 = 0x10;
 /// Subsystem vendor id, 16 bits; the subsystem id follows.
 pub const SUBSYSTEM: u16 = 0x2C;
@@ -33,9 +33,9 @@ pub const INTERRUPT_PIN: u16 = 0x3D;
 
 /// The MSI-X capability of 3.x: one entry (§1.5).
 pub const MSIX: u16 = 0x80;
-/// The PCI Express capability.
+/// Offset of the PCI Express capability.
 pub const PCIE: u16 = 0x90;
-/// The power management capability.
+/// Offset of the power management capability.
 pub const POWER: u16 = 0xE0;
 /// The power management capability of 1.2 and 2.0. Where is our choice; no source tells (M69).
 pub const POWER_V1: u16 = 0x50;

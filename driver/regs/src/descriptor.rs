@@ -1,4 +1,4 @@
-//! The descriptor: 64 bytes, 64-byte aligned, little-endian, read by the engine from memory (§3).
+//! The descriptor: 64 bytes, 64-byte aligned, little-endian, read by the engine from memory (ioat.md §3).
 //!
 //! | Byte | Field |
 //! |---|---|
@@ -73,7 +73,7 @@ pub struct Control {
     pub write_back: bool,
     /// PQ update's coefficient; bit 16 alone enables 16-source PQ.
     pub coefficient: u8,
-    /// What to do, an [`Opcode`].
+    /// What to do, the value of an [`Opcode`].
     pub opcode: u8,
 }
 

@@ -114,7 +114,7 @@ pub enum Messages {
 }
 
 impl Messages {
-    /// Messages per function: one, on every platform known.
+    /// Number of messages per function: one, on every platform known.
     pub const COUNT: u8 = 1;
 }
 
@@ -127,7 +127,7 @@ pub struct Platform {
     pub name: &'static str,
     /// CBVER as the function reports it.
     pub version: Version,
-    /// PCI functions of one engine.
+    /// Number of PCI functions of one engine.
     pub functions: u8,
     /// Channels in each function, CHANCNT.
     pub channels: u8,

@@ -34,11 +34,11 @@ pub struct ChannelParameters {
     pub completion_virtual_address: Context,
     /// `CompletionPhysicalAddress`, in: the same place for the engine; 8-byte aligned.
     pub completion_physical_address: PhysicalAddress,
-    /// `ProcessorAffinityMask`, in: bit n allows processor n of group 0; 0 allows any (Q13). Deprecated in Windows 7.
+    /// `ProcessorAffinityMask`: one bit for each processor of group 0.
     pub processor_affinity_mask: u32,
-    /// `ChannelPriority`, in: larger is higher, capped by the provider (R93); Vista always passed 0.
+    /// `ChannelPriority`: a relative number, larger is more urgent; capped to what the hardware has (R93).
     pub channel_priority: u32,
-    /// `CpuNumber`, out: system-wide index of the processor of the channel's DPC, written before success (R91, Q13).
+    /// `CpuNumber`: system-wide index of a processor.
     pub cpu_number: u32,
     /// `ProcessorAffinityMaskEx`, in, revision 2 only: group and processors the channel may use.
     pub processor_affinity_mask_ex: GroupAffinity,
@@ -69,11 +69,11 @@ pub struct ChannelParametersRevision1 {
     pub completion_virtual_address: Context,
     /// `CompletionPhysicalAddress`.
     pub completion_physical_address: PhysicalAddress,
-    /// `ProcessorAffinityMask`.
+    /// `ProcessorAffinityMask`: one bit for each processor of group 0.
     pub processor_affinity_mask: u32,
-    /// `ChannelPriority`.
+    /// `ChannelPriority`: a relative number, larger is more urgent; capped to what the hardware has (R93).
     pub channel_priority: u32,
-    /// `CpuNumber`.
+    /// `CpuNumber`: system-wide index of a processor.
     pub cpu_number: u32,
 }
 assert_layout!(ChannelParametersRevision1: size 0x28, align 8, {
@@ -112,22 +112,22 @@ assert_layout!(CpuAffinity: size 8, align 4, { dma_channel @ 0, cpu_number @ 4 }
 
 /// `IRQ_DEVICE_POLICY` values for interrupt resource descriptors (`wdm.h`).
 pub mod irq_policy {
-    /// `IrqPolicyMachineDefault`.
+    /// `IrqPolicyMachineDefault`, value 0.
     #[doc(alias = "IrqPolicyMachineDefault")]
     pub const MACHINE_DEFAULT: u32 = 0;
-    /// `IrqPolicyAllCloseProcessors`.
+    /// `IrqPolicyAllCloseProcessors`, value 1.
     #[doc(alias = "IrqPolicyAllCloseProcessors")]
     pub const ALL_CLOSE_PROCESSORS: u32 = 1;
-    /// `IrqPolicyOneCloseProcessor`.
+    /// `IrqPolicyOneCloseProcessor`, value 2.
     #[doc(alias = "IrqPolicyOneCloseProcessor")]
     pub const ONE_CLOSE_PROCESSOR: u32 = 2;
-    /// `IrqPolicyAllProcessorsInMachine`.
+    /// `IrqPolicyAllProcessorsInMachine`, value 3.
     #[doc(alias = "IrqPolicyAllProcessorsInMachine")]
     pub const ALL_PROCESSORS_IN_MACHINE: u32 = 3;
-    /// `IrqPolicySpecifiedProcessors`: the one a provider writes, together with the target set (R52).
+    /// `IrqPolicySpecifiedProcessors`, value 4: the one a provider writes, together with the target set (R52).
     #[doc(alias = "IrqPolicySpecifiedProcessors")]
     pub const SPECIFIED_PROCESSORS: u32 = 4;
-    /// `IrqPolicySpreadMessagesAcrossAllProcessors`.
+    /// `IrqPolicySpreadMessagesAcrossAllProcessors`, value 5.
     #[doc(alias = "IrqPolicySpreadMessagesAcrossAllProcessors")]
     pub const SPREAD_MESSAGES_ACROSS_ALL_PROCESSORS: u32 = 5;
 }

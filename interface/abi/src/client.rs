@@ -62,9 +62,9 @@ pub type ClientCompletionHandler = unsafe extern "system" fn(
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ClientCharacteristics {
-    /// [`CLIENT_MAJOR_VERSION`].
+    /// [`CLIENT_MAJOR_VERSION`], a version number.
     pub major_version: u8,
-    /// [`CLIENT_MINOR_VERSION`].
+    /// [`CLIENT_MINOR_VERSION`], a version number.
     pub minor_version: u8,
     /// Bytes of this structure.
     pub size: u16,
@@ -87,11 +87,11 @@ assert_layout!(ClientCharacteristics: size 0x28, align 8, {
     friendly_name @ 0x18,
 });
 
-/// [`ProviderInformation::state`]: registered, not started.
+/// A value of [`ProviderInformation::state`]: registered, not started.
 pub const PROVIDER_STOPPED: u32 = 0;
 /// [`ProviderInformation::state`]: channels can be allocated and used.
 pub const PROVIDER_STARTED: u32 = 1;
-/// [`ProviderInformation::state`]: a stop waits for outstanding work.
+/// A value of [`ProviderInformation::state`]: a stop waits for outstanding work.
 pub const PROVIDER_STOPPING: u32 = 2;
 /// [`ProviderInformation::state`]: out of D0; channels stay allocated, nothing is accepted.
 pub const PROVIDER_POWERED_DOWN: u32 = 3;
@@ -107,7 +107,7 @@ pub struct ProviderInformation {
     pub provider_id: u32,
     /// Registered version, as [`crate::Version`].
     pub version: u32,
-    /// One of the `PROVIDER_` states above.
+    /// A value of the `PROVIDER_` states above.
     pub state: u32,
     /// Characteristics flags of the registration.
     pub flags: u32,
@@ -157,7 +157,7 @@ pub const MAXIMUM_RING_SIZE: u32 = 65_536;
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct ClientChannelParameters {
-    /// In: [`CLIENT_CHANNEL_REVISION_1`].
+    /// In: the revision, [`CLIENT_CHANNEL_REVISION_1`].
     pub revision: u16,
     /// In: bytes of this structure.
     pub size: u16,
@@ -205,7 +205,7 @@ pub const STATISTICS_REVISION_1: u16 = 1;
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Statistics {
-    /// Out: [`STATISTICS_REVISION_1`].
+    /// Out: the revision, [`STATISTICS_REVISION_1`].
     pub revision: u16,
     /// Out: bytes of this structure.
     pub size: u16,
@@ -215,11 +215,11 @@ pub struct Statistics {
     pub bytes: u64,
     /// Descriptors posted.
     pub descriptors: u64,
-    /// Posts, each one provider call: `starts + appends`.
+    /// Number of posts, each one provider call: `starts + appends`.
     pub batches: u64,
-    /// Posts by `StartDma`.
+    /// Number of posts by `StartDma`.
     pub starts: u64,
-    /// Posts by `AppendDma`.
+    /// Number of posts by `AppendDma`.
     pub appends: u64,
     /// Requests (cookies) accepted.
     pub submitted: u64,
@@ -233,7 +233,7 @@ pub struct Statistics {
     pub interrupts: u64,
     /// `NetDmaInterruptDpc` calls.
     pub dpcs: u64,
-    /// Polls that looked at the completion word.
+    /// Number of polls that looked at the completion word.
     pub polls: u64,
     /// Times the channel was found Halted.
     pub halts: u64,

@@ -57,5 +57,5 @@ pub const fn word(address: u64, status: TransferStatus) -> u64 {
     (address & !ADDRESS_FREE_BITS) | status as u64
 }
 
-/// What the interface stores before each start (Q11, R161).
+/// The completion word that the interface stores before each start (Q11, R161): status Armed, address 0.
 pub const ARMED: u64 = word(0, TransferStatus::Armed);

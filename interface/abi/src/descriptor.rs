@@ -17,7 +17,7 @@ pub struct Descriptor {
     #[doc(alias = "DCAContext16")]
     #[doc(alias = "DCAContext32")]
     pub transfer_size: u32,
-    /// `ControlFlags`: see the constants of this module.
+    /// `ControlFlags`: flags, the constants of this module.
     pub control_flags: u32,
     /// `SourceAddress`: first byte of the source.
     pub source_address: PhysicalAddress,
@@ -34,9 +34,9 @@ pub struct Descriptor {
     /// [`DESTINATION_PAGE_BREAK`]. Below 2.0 `Reserved2`: the engine's scratch.
     #[doc(alias = "Reserved2")]
     pub next_destination_address: PhysicalAddress,
-    /// `UserContext1`: the interface's; providers never change it (R252).
+    /// `UserContext1`: any value; the interface's, providers never change it (R252).
     pub user_context1: u64,
-    /// `UserContext2`: the interface's; providers never change it (R252).
+    /// `UserContext2`: any value; the interface's, providers never change it (R252).
     pub user_context2: u64,
 }
 assert_layout!(Descriptor: size 0x40, align 8, {

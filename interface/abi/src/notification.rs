@@ -2,7 +2,7 @@
 
 use crate::Context;
 
-/// `NET_DMA_PNP_NOTIFICATION_REVISION_1`.
+/// `NET_DMA_PNP_NOTIFICATION_REVISION_1`, the only revision.
 #[doc(alias = "NET_DMA_PNP_NOTIFICATION_REVISION_1")]
 pub const PNP_NOTIFICATION_REVISION_1: u32 = 1;
 
@@ -31,7 +31,7 @@ pub enum NotificationCode {
     ProviderPowerUp = 6,
 }
 
-/// `NetDmaNotificationMax`: exclusive bound of the codes (Q17).
+/// `NetDmaNotificationMax`: exclusive bound of the code's values (Q17).
 #[doc(alias = "NetDmaNotificationMax")]
 pub const NOTIFICATION_MAX: u32 = 7;
 
@@ -56,7 +56,7 @@ impl NotificationCode {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct PnpNotification {
-    /// `StructureRevision`: [`PNP_NOTIFICATION_REVISION_1`].
+    /// `StructureRevision`: the revision, [`PNP_NOTIFICATION_REVISION_1`].
     pub structure_revision: u32,
     /// `StructureSize`: bytes of this structure, without what `buffer` points to.
     pub structure_size: u32,

@@ -18,9 +18,9 @@ pub const ROOM: usize = 64;
 /// A request that ended.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Completed {
-    /// What the submission answered.
+    /// What the submission answered: the position behind the request's last descriptor.
     pub cookie: u64,
-    /// The client's context.
+    /// The client's context for the request: any value.
     pub context: usize,
     /// Success, aborted, or an engine error.
     pub status: NtStatus,

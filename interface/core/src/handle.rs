@@ -10,6 +10,8 @@
 //!
 //! A generation is even while its entry is free and odd while it is in use; each change adds one. 40 bits of it outlast
 //! the machine, so a freed handle never comes to name a later object.
+//!
+//! Handles as values, the three fields and their widths are our choice.
 
 use crate::sync::{AtomicU64, Ordering};
 

@@ -48,9 +48,9 @@ pub struct Operation {
     pub size: u32,
     /// `ControlFlags` without completion flags.
     pub flags: u32,
-    /// `SourceAddress`.
+    /// `SourceAddress`: a bus address.
     pub source: u64,
-    /// `DestinationAddress`.
+    /// `DestinationAddress`: a bus address.
     pub destination: u64,
     /// `NextSourceAddress`, looked at with its flag only.
     pub next_source: u64,
@@ -145,7 +145,7 @@ pub struct PageAddress {
 /// What is told to the client when a slot's descriptor is done: a request stands beside its last descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    /// The client's context.
+    /// The client's context: any value.
     pub context: usize,
     /// Payload bytes.
     pub bytes: u32,

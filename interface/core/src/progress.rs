@@ -4,6 +4,8 @@
 //! the word itself and then what was published. If that is of the same word and nothing is owed, the lock has nothing to give;
 //! if it is of another, somebody has to look. A word never comes back with another meaning while it stands (see
 //! [`ring`](crate::ring)), and a poll that meets a publication halfway finds the news the next time it asks.
+//!
+//! That a poll which finds nothing new takes no lock is D5 of the architecture; how it knows is our choice. Any IRQL.
 
 use crate::channel::Channel;
 use crate::memory::RingMemory;

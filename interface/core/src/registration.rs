@@ -36,7 +36,7 @@ pub const MAX_CHANNELS_PER_PROVIDER: u32 = 64;
 pub struct Refused {
     /// Why.
     pub reason: Refusal,
-    /// The offending value, for the log.
+    /// The offending value, in the unit of its field, for the log.
     pub detail: u64,
 }
 

@@ -1,4 +1,6 @@
 //! Counters.
+//!
+//! The counters are those of `NetDmaQueryStatistics` (netdma.md 5.4).
 
 use netdma_abi::client::Statistics;
 

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::{EVENTS, Entry, Event, MAX_FIELDS};
 
-/// Records that are kept.
+/// Number of records that are kept.
 pub const LENGTH: usize = 256;
 
 /// The ring. All zeroes when empty, so it costs an image file nothing.

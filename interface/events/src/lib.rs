@@ -86,7 +86,7 @@ pub enum Kind {
 /// A value that has a name.
 #[derive(Debug, PartialEq)]
 pub struct Name {
-    /// The value as it stands in the event.
+    /// The value as it stands in the event, in the field's own unit.
     pub value: u64,
     /// Its name.
     pub name: &'static str,

@@ -53,16 +53,16 @@ wire! {
     }
 }
 
-/// [`Engine::state`]: it has no resources: not started, or stopped.
+/// A value of [`Engine::state`]: it has no resources: not started, or stopped.
 pub const STATE_STOPPED: u32 = 0;
-/// [`Engine::state`]: it works.
+/// A value of [`Engine::state`]: it works.
 pub const STATE_WORKING: u32 = 1;
-/// [`Engine::state`]: it is powered down, or on its way up or down.
+/// A value of [`Engine::state`]: it is powered down, or on its way up or down.
 pub const STATE_ASLEEP: u32 = 2;
-/// [`Engine::state`]: it was removed without being asked.
+/// A value of [`Engine::state`]: it was removed without being asked.
 pub const STATE_GONE: u32 = 3;
 
-/// [`Engine::interrupts`]: none; completions are found by looking.
+/// A value of [`Engine::interrupts`]: none; completions are found by looking.
 pub const INTERRUPTS_NONE: u32 = 0;
 /// [`Engine::interrupts`]: one, a line or a message, for all channels.
 pub const INTERRUPTS_SHARED: u32 = 1;

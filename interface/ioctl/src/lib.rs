@@ -67,7 +67,7 @@ pub struct Guid {
 /// Security descriptor of the device: everything for the system and for administrators, nothing for others.
 pub const SDDL: &str = "D:P(A;;GA;;;SY)(A;;GA;;;BA)";
 
-/// FILE_DEVICE_UNKNOWN of winioctl.h: type of the device and of its codes.
+/// FILE_DEVICE_UNKNOWN of winioctl.h, the value for the type of the device and of its codes.
 pub const DEVICE_TYPE: u32 = 0x22;
 
 /// METHOD_BUFFERED of winioctl.h.
@@ -84,7 +84,7 @@ const fn code(function: u32, method: u32, access: u32) -> u32 {
     DEVICE_TYPE << 16 | access << 14 | function << 2 | method
 }
 
-/// Lists the providers.
+/// The code that lists the providers.
 pub const PROVIDERS: u32 = code(0x800, BUFFERED, READ);
 /// Allocates a channel.
 pub const OPEN_CHANNEL: u32 = code(0x801, BUFFERED, READ | WRITE);
@@ -219,15 +219,16 @@ wire! {
     }
 }
 
-/// [`Control::operation`]: posts a transfer that moves nothing; completed when everything before it is.
+/// A value of [`Control::operation`]: posts a transfer that moves nothing; completed when everything before it
+/// is.
 pub const CONTROL_NULL: u32 = 1;
-/// [`Control::operation`]: posts what was accepted but waits for company.
+/// A value of [`Control::operation`]: posts what was accepted but waits for company.
 pub const CONTROL_FLUSH: u32 = 2;
 /// [`Control::operation`]: suspends the channel.
 pub const CONTROL_SUSPEND: u32 = 3;
-/// [`Control::operation`]: resumes it.
+/// A value of [`Control::operation`]: resumes it.
 pub const CONTROL_RESUME: u32 = 4;
-/// [`Control::operation`]: cuts off what is outstanding.
+/// A value of [`Control::operation`]: cuts off what is outstanding.
 pub const CONTROL_ABORT: u32 = 5;
 /// [`Control::operation`]: resets the channel.
 pub const CONTROL_RESET: u32 = 6;

@@ -1,4 +1,7 @@
 //! Memory that a device and the processor share: DMA adapter and common buffers.
+//!
+//! Adapters and pages come and go at PASSIVE_LEVEL, which their functions demand
+//! ("IoGetDmaAdapter", "AllocateCommonBuffer"); memory and addresses of a page are for any IRQL.
 
 use core::fmt;
 use core::ptr::NonNull;

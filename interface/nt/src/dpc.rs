@@ -1,4 +1,7 @@
 //! Deferred procedure calls that own their KDPC.
+//!
+//! A DPC may be queued, and its processor chosen, at any IRQL ("KeInsertQueueDpc", "KeSetTargetProcessorDpcEx"); it runs at
+//! DISPATCH_LEVEL. Waiting for it is for PASSIVE_LEVEL ("KeFlushQueuedDpcs").
 
 use core::cell::UnsafeCell;
 use core::ffi::c_void;

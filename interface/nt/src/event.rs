@@ -1,4 +1,6 @@
 //! Events: one side waits, the other signals.
+//!
+//! Made at any IRQL and signalled at up to DISPATCH_LEVEL ("KeInitializeEvent", "KeSetEvent").
 
 use core::cell::UnsafeCell;
 use core::fmt;

@@ -50,6 +50,8 @@
 //! | [`BugCheck`] | HIGH_LEVEL, all other processors halted | bug check callbacks |
 //!
 //! [`SpinLock`]: crate::spin_lock::SpinLock
+//!
+//! The levels and what may be done at each: "Managing Hardware Priorities". That a level is a type is our choice.
 
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};

@@ -1,4 +1,6 @@
 //! A value that visitors reach without a lock, until its owner takes it back.
+//!
+//! Our choice, for what "Run-Down Protection" is for where the visitor may be at any IRQL and must not wait.
 
 use core::marker::PhantomData;
 use core::ptr;

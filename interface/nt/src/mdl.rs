@@ -2,6 +2,8 @@
 //!
 //! A caller's MDL chain is untrusted data (client-data-is-untrusted): offsets and lengths are summed with care, the walk
 //! is bounded, and a range that the chain does not cover is an error before its first run is handed out.
+//!
+//! Made, and walked, at up to DISPATCH_LEVEL ("IoAllocateMdl", "MmBuildMdlForNonPagedPool").
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -14,7 +16,7 @@ use wdk_sys::{MDL, PFN_NUMBER};
 use crate::pool::{Array, Tag};
 use crate::{Result, Status, page};
 
-/// MDLs that one chain may have: a walk ends even if a caller links a chain to itself.
+/// Most MDLs that one chain may have: a walk ends even if a caller links a chain to itself.
 pub const MAX_MDLS: usize = 4096;
 
 /// Nonpaged memory of ours with the MDL that describes it: what a client of an engine copies between. A device may read and

@@ -1,4 +1,7 @@
 //! A device's registers, mapped.
+//!
+//! Access is by volatile loads and stores of the width asked for, as "READ_REGISTER_ULONG" and its like do, at any IRQL.
+//! Mapping is for up to DISPATCH_LEVEL ("MmMapIoSpaceEx").
 
 use core::fmt;
 use core::ptr::NonNull;

@@ -1,4 +1,7 @@
 //! A lock for PASSIVE_LEVEL that may stand in a static.
+//!
+//! Waiting is by an event ("KeWaitForSingleObject") in a critical region, so that the holder is not suspended
+//! ("KeEnterCriticalRegion").
 
 use core::cell::UnsafeCell;
 use core::fmt;

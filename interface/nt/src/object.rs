@@ -1,4 +1,6 @@
 //! References to the kernel's own objects.
+//!
+//! A reference is taken and given back at up to DISPATCH_LEVEL ("ObfReferenceObject", "ObfDereferenceObject").
 
 use core::ffi::c_void;
 use core::ptr::NonNull;

@@ -1,4 +1,6 @@
 //! One page of ordinary memory with a physical address.
+//!
+//! Made at up to DISPATCH_LEVEL ("ExAllocatePool2"); its address may be asked for at any IRQL ("MmGetPhysicalAddress").
 
 use core::fmt;
 use core::sync::atomic::AtomicU64;

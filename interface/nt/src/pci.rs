@@ -1,4 +1,6 @@
 //! A PCI function's configuration space, through the bus driver's interface.
+//!
+//! Asked for at PASSIVE_LEVEL; read and written at up to DISPATCH_LEVEL ("BUS_INTERFACE_STANDARD").
 
 use core::fmt;
 

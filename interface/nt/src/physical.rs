@@ -1,4 +1,6 @@
 //! Physical memory as the processor sees it: what a software engine reads and writes in the place of a bus master.
+//!
+//! Mapped by "MmMapIoSpaceEx"; what is mapped may be touched at any IRQL.
 
 use core::fmt;
 use core::ptr::NonNull;

@@ -1,4 +1,6 @@
 //! Processors: by system-wide index, as NetDMA counts them, and by group and number, as the kernel does.
+//!
+//! Any IRQL ("KeGetProcessorNumberFromIndex", "KeQueryActiveProcessorCountEx"), except where a token says otherwise.
 
 use core::arch::x86_64::{__cpuid, __cpuid_count};
 use core::ptr;

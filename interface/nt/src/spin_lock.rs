@@ -1,4 +1,6 @@
 //! A spin lock that owns its data.
+//!
+//! At up to DISPATCH_LEVEL, which the lock raises to ("KeAcquireSpinLockRaiseToDpc").
 
 use core::cell::UnsafeCell;
 use core::fmt;

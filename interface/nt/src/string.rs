@@ -1,4 +1,6 @@
 //! Counted UTF-16 strings.
+//!
+//! The shape is that of "UNICODE_STRING": lengths in bytes, no end marked. Any IRQL, if the text is not paged.
 
 use core::fmt;
 use core::marker::PhantomData;

@@ -1,4 +1,6 @@
 //! The thread that runs.
+//!
+//! Any IRQL ("PsGetCurrentThreadId"), except for sleeping.
 
 use wdk_sys::ntddk::{KeDelayExecutionThread, PsGetCurrentThreadId};
 use wdk_sys::{_MODE, KPROCESSOR_MODE, LARGE_INTEGER};

@@ -1,4 +1,6 @@
 //! Time as the kernel counts it: 100-nanosecond ticks since the machine started.
+//!
+//! Asked for at any IRQL ("KeQueryInterruptTimePrecise"), and waited for without sleeping ("KeStallExecutionProcessor").
 
 use wdk_sys::ntddk::{KeQueryInterruptTimePrecise, KeStallExecutionProcessor};
 

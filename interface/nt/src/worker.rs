@@ -4,6 +4,8 @@
 //! has neither when it came in as an import; ExQueueWorkItem lets the image be unloaded under the routine's last
 //! instructions. A thread belongs to whoever made it, asking it costs no memory and cannot fail, and once its thread
 //! object is signalled none of the image's code runs in it any more.
+//!
+//! Made at PASSIVE_LEVEL ("PsCreateSystemThread"); asked at up to DISPATCH_LEVEL.
 
 use core::cell::UnsafeCell;
 use core::ffi::c_void;

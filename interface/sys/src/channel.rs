@@ -52,11 +52,11 @@ pub static CHANNELS: Table<Slot, MAX_CHANNELS> =
 
 /// Where a channel's entry is in its life.
 mod phase {
-    /// Free, or being allocated.
+    /// A value of the phase: free, or being allocated.
     pub const NONE: u32 = 0;
-    /// In use.
+    /// A value of the phase: in use.
     pub const LIVE: u32 = 1;
-    /// Somebody is retiring it.
+    /// A value of the phase: somebody is retiring it.
     pub const RETIRING: u32 = 2;
     /// Its provider stopped; the client's handle says so until it is freed.
     pub const TOMBSTONE: u32 = 3;

@@ -242,7 +242,7 @@ impl EntryPoints for UnderLock<'_> {
 /// A client's event callback with its context.
 #[derive(Clone, Copy)]
 pub struct EventCallback {
-    /// The registered context.
+    /// The registered context: any value.
     pub context: usize,
     /// The function.
     pub handler: ClientEventHandler,

@@ -11,6 +11,7 @@ use std::process::{Command as Process, Stdio};
 
 use crate::arguments::Arguments;
 use crate::command::{Command, Failure};
+use crate::docs_items;
 use crate::docs_page::{Page, Shown, broken, commands, missing};
 use crate::docs_sources::silent_about_errors;
 use crate::{drivers, steps, workspace};
@@ -20,7 +21,8 @@ pub const COMMAND: Command = Command {
     name: "docs",
     usage: "[--only WORD] [--no-run] [--no-rustdoc]",
     summary: "Check every page: links, named paths, code blocks, the commands in them; and rustdoc.\n\n\
-              Public functions that can fail must say how.\n\
+              Public functions that can fail must say how; public numbers their unit or what they count; files of the \
+              interface and the drivers name a source; kernel functions say their IRQL.\n\
               A `console` block is run from the top of the repository, and prints what the page shows below each\n\
               command. Commands that are not run are named with the reason.\n\
               --only WORD     only pages whose name has WORD in it\n\
@@ -115,6 +117,7 @@ fn check(only: Option<&str>, execute: bool, rustdoc: bool) -> Result<(), Failure
         complaints.extend(unreachable_pages(&root)?);
         let silent = silent_about_errors(&root)?;
         complaints.extend(silent.iter().map(|function| format!("{function}: no section `# Errors`")));
+        complaints.extend(docs_items::complaints(&root)?);
         for (start, _) in NOT_RUN {
             if !not_run.iter().any(|(command, _)| command.starts_with(start)) {
                 complaints.push(format!("no page has a command that begins with {start:?}: forget it"));

@@ -14,7 +14,22 @@ const FOLDERS: [&str; 4] = ["interface", "driver", "tools", "tests/nthost/src"];
 /// A source file cannot be read.
 pub fn silent_about_errors(root: &Path) -> Result<Vec<String>, Failure> {
     let mut silent = Vec::new();
-    let mut folders: Vec<PathBuf> = FOLDERS.iter().map(|folder| root.join(folder)).collect();
+    folders(root, FOLDERS.iter().map(|folder| root.join(folder)).collect(), |name, text| {
+        silent.extend(functions(text).map(|(line, function)| format!("{name}:{line}: {function}")));
+    })?;
+    silent.sort();
+    Ok(silent)
+}
+
+/// Shows each source file in these folders and those in them, but for `tests`, with its name from the root on.
+///
+/// # Errors
+/// A source file cannot be read.
+pub fn folders(
+    root: &Path,
+    mut folders: Vec<PathBuf>,
+    mut look: impl FnMut(&str, &str),
+) -> Result<(), Failure> {
     while let Some(folder) = folders.pop() {
         let failed = |error| Failure::usage(format!("{}: {error}", folder.display()));
         for entry in fs::read_dir(&folder).map_err(failed)?.flatten() {
@@ -26,12 +41,11 @@ pub fn silent_about_errors(root: &Path) -> Result<Vec<String>, Failure> {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).map_err(failed)?;
                 let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
-                silent.extend(functions(&text).map(|(line, function)| format!("{name}:{line}: {function}")));
+                look(&name, &text);
             }
         }
     }
-    silent.sort();
-    Ok(silent)
+    Ok(())
 }
 
 /// Line and name of each public function of a source file that answers a `Result` and has no section `# Errors`.
@@ -62,7 +76,7 @@ fn functions(text: &str) -> impl Iterator<Item = (usize, String)> + '_ {
 }
 
 /// Goes on to the line on which the body opens or the declaration ends, that line included.
-fn until_body<'l>(ended: &mut bool, line: &&'l str) -> Option<&'l str> {
+pub fn until_body<'l>(ended: &mut bool, line: &&'l str) -> Option<&'l str> {
     if *ended {
         return None;
     }
@@ -71,7 +85,7 @@ fn until_body<'l>(ended: &mut bool, line: &&'l str) -> Option<&'l str> {
 }
 
 /// The name in a line that declares a public function.
-fn function_name(line: &str) -> Option<&str> {
+pub fn function_name(line: &str) -> Option<&str> {
     let mut rest = line.strip_prefix("pub ")?;
     for word in ["const ", "unsafe ", "extern \"C\" ", "extern \"system\" "] {
         rest = rest.strip_prefix(word).unwrap_or(rest);

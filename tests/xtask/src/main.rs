@@ -15,6 +15,7 @@ mod debian;
 mod defects;
 mod demo;
 mod docs;
+mod docs_items;
 mod docs_page;
 mod docs_sources;
 mod drivers;

@@ -1,4 +1,6 @@
 //! Devices: creation, Plug and Play, power.
+//!
+//! Callbacks run at PASSIVE_LEVEL, and what they may call there takes their token; the rest is for up to DISPATCH_LEVEL.
 
 use core::marker::PhantomData;
 use core::ptr;

@@ -1,4 +1,6 @@
 //! The driver object.
+//!
+//! "WdfDriverCreate", in DriverEntry and so at PASSIVE_LEVEL.
 
 use wdk_sys::{
     DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING, ULONG, UNICODE_STRING, WDF_DRIVER_CONFIG, WDFDEVICE_INIT,

@@ -1,4 +1,7 @@
 //! Interrupts.
+//!
+//! Made at PASSIVE_LEVEL ("WdfInterruptCreate") and asked about at up to DISPATCH_LEVEL ("WdfInterruptGetInfo"); the
+//! routine runs at the level of its interrupt.
 
 use core::marker::PhantomData;
 use core::ptr;

@@ -33,7 +33,8 @@
 //! nt::wdf_context!(ExampleDevice);
 //! ```
 //!
-//! Every configuration structure has one constructor, so its size member is never wrong.
+//! Every configuration structure has one constructor, so its size member is never wrong. Structures and functions are those of
+//! wdf.h and the headers it includes; which of them are offered, and their shape here, is our choice.
 
 mod context;
 mod device;

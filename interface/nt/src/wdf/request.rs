@@ -1,4 +1,6 @@
 //! Requests from user mode.
+//!
+//! A request is read, answered and completed at up to DISPATCH_LEVEL ("WdfRequestRetrieveInputBuffer", "WdfRequestComplete").
 
 use core::mem::ManuallyDrop;
 use core::ptr;

@@ -1,4 +1,7 @@
 //! The resources a device was given.
+//!
+//! The lists are those of "EvtDevicePrepareHardware" and live as long as that call; they are read at PASSIVE_LEVEL
+//! ("WdfCmResourceListGetDescriptor").
 
 use core::marker::PhantomData;
 

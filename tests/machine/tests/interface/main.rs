@@ -1,5 +1,5 @@
 //! Every requirement that binds the interface, on the real netdma.sys image: registration, start and stop, channels,
-//! completion, control, power, clients. Provider and client are this program's (see `bench`), so that each can be as
+//! completion, control, power, clients. Provider and client are this program's (see `bench` and `routines`), so that each can be as
 //! legal, as odd or as broken as a test needs.
 
 #![forbid(unsafe_code)]
@@ -18,4 +18,5 @@ mod hostile;
 mod power;
 mod races;
 mod registration;
+mod routines;
 mod soft;

@@ -167,6 +167,8 @@ pub struct History {
     /// Descriptors from position `first` to the ring's end.
     descriptors: VecDeque<Built>,
     first: u64,
+    /// The last step found no room.
+    found_full: bool,
     /// There is a cache to hint at: the interface posts descriptors of its own.
     hinting: bool,
     /// Who holds the right to deliver.
@@ -207,6 +209,7 @@ impl History {
             waiting: VecDeque::new(),
             descriptors: VecDeque::new(),
             first: 0,
+            found_full: false,
             hinting: cache.is_some(),
             held: None,
             claimed: None,
@@ -266,6 +269,7 @@ impl History {
 
     /// Takes a step that was checked in an equal history before.
     pub fn take_again(&mut self, step: Step) {
+        self.found_full = false;
         match step {
             Null => self.submit(0),
             Copy => self.submit(1),
@@ -334,6 +338,7 @@ impl History {
 
     /// Submits a request of `pieces` descriptors, a NULL transfer for none.
     fn submit(&mut self, pieces: u64) {
+        self.found_full = false;
         let (begin, room, open, stopping) = self.bench.with(|channel| {
             let (ring, stopping) = (channel.ring(), channel.state() == ChannelState::Stopping);
             (ring.built(), ring.room(), channel.is_open(), stopping)
@@ -375,7 +380,10 @@ impl History {
             Err(STATUS_INVALID_DEVICE_STATE) => {
                 assert!(open && stopping, "a channel that is not stopping accepts")
             }
-            Err(STATUS_INSUFFICIENT_RESOURCES) => assert!(room < pieces.max(1), "a ring with room accepts"),
+            Err(STATUS_INSUFFICIENT_RESOURCES) => {
+                assert!(room < pieces.max(1), "a ring with room accepts");
+                self.found_full = true;
+            }
             Err(other) => panic!("refused with {other:#x}"),
             Ok(_) => assert!(open && !stopping, "accepted while closed or stopping"),
         }
@@ -630,9 +638,12 @@ impl History {
                 assert_eq!(channel.is_complete(request.cookie as usize), done, "complete when it is done");
             }
             let held = holds_back || self.owes_start && ring.outstanding() != 0;
+            assert!(held || pending == 0 || !self.found_full, "a full ring is posted");
             assert!(held || pending < channel.limit().into(), "a full batch is posted");
-            if channel.state() == ChannelState::Idle {
-                assert_eq!(ring.outstanding(), 0, "idle with work");
+            match channel.state() {
+                ChannelState::Idle => assert_eq!(ring.outstanding(), 0, "idle with work"),
+                ChannelState::Active => assert_ne!(ring.outstanding(), 0, "active without work"),
+                _ => {}
             }
             let counted = channel.statistics();
             assert_eq!(counted.submitted, self.accepted);

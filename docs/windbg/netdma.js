@@ -17,8 +17,9 @@
 // What is read may be damaged; that may be why somebody looks. Every walk has an end that does not depend on what is
 // read, and what cannot be read or cannot be right is said in the row where it stood.
 //
-// The functions of the debugger used here are those of the Learn pages "JavaScript Debugger Scripting", "Native Debugger
-// Objects in JavaScript Extensions" and "Debugger Data Model Function Aliases". An alias is a name of the expression
+// The functions of the debugger used here are those of the Learn pages "JavaScript Debugger Scripting", "JavaScript Debugger
+// Example Scripts" (ExecuteCommand), "Native Debugger Objects in JavaScript Extensions" and "Debugger Data Model Function
+// Aliases"; what .enumtag prints is on its page, "Enumerate Secondary Callback Data". An alias is a name of the expression
 // evaluator (`@$name`), so a dot cannot stand in it. Nothing newer than ES6 is used: the first page promises no more.
 
 // ---- Limits of what can be right
@@ -30,6 +31,7 @@ const __DESCRIPTOR = 64;
 const __PAGE = 4096;
 const __SLOTS_SHOWN = 32;           // of a ring, unless asked for more
 const __HISTORY_RECORDS = 256;      // netdma_events::history::LENGTH
+const __HISTORY_RECORD = 64;        // netdma_events::history::RECORD_BYTES and HEADER_BYTES
 
 // ---- Names, each held against the symbols' own by a test
 
@@ -637,7 +639,7 @@ function __lane(lane) {
         const value = __numberOf(core, name);
         return value === 0xFFFFFFFF ? "any" : String(value);
     };
-    const handle = __valueOf(core, "published", "handle");
+    const owner = __at(__valueOf(core, "published", "value"), "ioatdma", "ioatdma::lane::Owner");
     const errors = __valueOf(channel, "last_error");
     const fields = {
         Channel: __numberOf(core, "number"),
@@ -646,7 +648,7 @@ function __lane(lane) {
         LastError: __hex(errors),
         ErrorNames: __isZero(errors) ? "none" : __flags(__CHANNEL_ERRORS, __parts(errors)[1]),
         Word: __hex(__valueOf(channel, "seen")),
-        Owner: __isZero(handle) ? "nobody" : "channel " + (__parts(handle)[1] & 0xFFFF),
+        Owner: owner === null ? "nobody" : "channel " + (__parts(__valueOf(owner, "handle"))[1] & 0xFFFF),
         Interrupts: __decimal(__valueOf(core, "interrupts")),
         Served: __decimal(__valueOf(core, "served")),
         Processor: processor("target"),
@@ -660,10 +662,11 @@ function __lane(lane) {
 
 // ---- Histories
 
+// Where each image keeps its events, and the tag of its secondary data: the id of its ETW provider (docs/tracing.md).
 const __HISTORIES = {
-    netdma: "netdma::trace::TRACE::HISTORY",
-    ioatdma: "ioatdma::TRACE::HISTORY",
-    netdmatest: "netdmatest::TRACE::HISTORY"
+    netdma: { symbol: "netdma::trace::TRACE::HISTORY", tag: "6f0c35a18d2e4b7e9a415c1d7f2b9033" },
+    ioatdma: { symbol: "ioatdma::TRACE::HISTORY", tag: "6d3b1e0a52c44f7e9a410c772eb815d3" },
+    netdmatest: { symbol: "netdmatest::TRACE::HISTORY", tag: "2a7e4c1093d54b0e8f617c3b52e9a4d3" }
 };
 
 function __netdma_history(module, count) {
@@ -675,9 +678,11 @@ function __netdma_history(module, count) {
         const most = count === undefined ? __HISTORY_RECORDS : __count(__value(count), "a number of events");
         const events = [];
         const problems = [];
+        let data = null;
+        const secondary = () => data === null ? data = __secondaryData() : data;
         Object.keys(__HISTORIES).filter(name => asked === null || name === asked).forEach(name => {
             try {
-                __kept(name).slice(-Math.max(most, 1)).forEach(event => events.push(event));
+                __kept(name, secondary).slice(-Math.max(most, 1)).forEach(event => events.push(event));
             } catch (error) {
                 // Of the images that are not loaded there is no history; that is no news unless one was asked for.
                 if (asked !== null || __image(name) !== null) {
@@ -691,44 +696,130 @@ function __netdma_history(module, count) {
     });
 }
 
-// The events that an image keeps, oldest first. A record is believed if its number is the one that belongs there.
-function __kept(module) {
-    const history = __symbol(module, __HISTORIES[module]);
-    const written = __numberOf(history, "written");
-    const records = __field(history, "records");
-    const length = Math.min(__count(records.targetSize, "a size") / __count(records[0].targetSize, "a size"), 65536);
+// The events that an image keeps, oldest first: from its memory, or, where a dump is without that, from what the image
+// added to the dump. Both are the same bytes (netdma_events::history::History).
+function __kept(module, secondary) {
+    try {
+        return __events(module, "memory", __historyInMemory(module));
+    } catch (error) {
+        const bytes = secondary()[__HISTORIES[module].tag];
+        if (bytes === undefined) {
+            throw error;
+        }
+        return __events(module, "secondary data", __historyInBytes(bytes));
+    }
+}
+
+// A record is believed if its number is the one that belongs there.
+function __events(module, from, history) {
     const kept = [];
-    for (let number = Math.max(written - length, 0) + 1; number <= written; number++) {
-        const record = records[number % length];
-        const marked = __valueOf(record, "number");
-        if (__same(marked, number)) {
-            kept.push(__event(module, number, record));
-        } else if (!__isZero(marked)) {
-            kept.push(__row({ Module: module, Number: number, Ticks: 0, Name: "(damaged)" },
-                module + " " + number + ": its record says it is event " + __decimal(marked)));
+    for (let number = Math.max(history.written - history.length, 0) + 1; number <= history.written; number++) {
+        const record = history.record(number % history.length);
+        if (__same(record.number, number)) {
+            kept.push(__event(module, from, number, record));
+        } else if (!__isZero(record.number)) {
+            kept.push(__row({ Module: module, From: from, Number: number, Ticks: 0, Name: "(damaged)" },
+                module + " " + number + ": its record says it is event " + __decimal(record.number)));
         }
     }
     return kept;
 }
 
-function __event(module, number, record) {
-    const ticks = __numberOf(record, "time");
-    const [processor, low] = __parts(__valueOf(record, "what"));
+function __historyInMemory(module) {
+    const history = __symbol(module, __HISTORIES[module].symbol);
+    const records = __field(history, "records");
+    return {
+        written: __numberOf(history, "written"),
+        length: Math.min(__count(records.targetSize, "a size") / __count(records[0].targetSize, "a size"), 65536),
+        record: index => {
+            const record = records[index];
+            const values = __field(record, "values");
+            return {
+                number: __valueOf(record, "number"), time: __valueOf(record, "time"), what: __valueOf(record, "what"),
+                thread: __valueOf(record, "thread"), values: [0, 1, 2, 3].map(index => __value(values[index]))
+            };
+        }
+    };
+}
+
+function __historyInBytes(bytes) {
+    const length = Math.floor(bytes.length / __HISTORY_RECORD) - 1;    // the first place holds the number of events
+    if (length < 1) {
+        throw new Error("its secondary data has " + bytes.length + " bytes, too few for a history");
+    }
+    const word = offset => {
+        const half = at => (bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16 | bytes[at + 3] << 24) >>> 0;
+        return new host.Int64(half(offset), half(offset + 4));
+    };
+    return {
+        written: __count(word(0), "the number of events"),
+        length: length,
+        record: index => {
+            const at = (index + 1) * __HISTORY_RECORD;
+            return {
+                number: word(at), time: word(at + 8), what: word(at + 16), thread: word(at + 24),
+                values: [32, 40, 48, 56].map(offset => word(at + offset))
+            };
+        }
+    };
+}
+
+// What our images added to the dump, by tag: the bytes that `.enumtag` prints, at most 16 a line, each tag under a line with
+// its id and size. There may be megabytes of other drivers' data; those lines are passed over.
+function __secondaryData() {
+    const wanted = Object.keys(__HISTORIES).map(module => __HISTORIES[module].tag);
+    const data = {};
+    let bytes = null;
+    let left = 0;
+    let lines = [];
+    try {
+        lines = host.namespace.Debugger.Utility.Control.ExecuteCommand(".enumtag");
+    } catch (error) {
+        return data;    // a machine that has not stopped has none
+    }
+    for (const printed of lines) {
+        const line = String(printed);
+        const head = line.match(/^\s*\{([0-9A-Fa-f-]+)\} - 0x([0-9A-Fa-f]+) bytes/);
+        if (head !== null) {
+            const tag = head[1].replace(/-/g, "").toLowerCase();
+            bytes = wanted.indexOf(tag) < 0 ? null : [];
+            left = bytes === null ? 0 : parseInt(head[2], 16);
+            if (bytes !== null) {
+                data[tag] = bytes;
+            }
+        } else if (left > 0) {
+            // The characters behind the bytes may look like bytes too, so it is counted how many there must be.
+            const words = line.trim().split(/\s+/).slice(0, Math.min(left, 16));
+            left -= words.length;
+            words.forEach(word => {
+                if (!/^[0-9A-Fa-f]{2}$/.test(word)) {
+                    throw new Error(".enumtag prints " + word + " where a byte is expected");
+                }
+                bytes.push(parseInt(word, 16));
+            });
+        }
+    }
+    return data;
+}
+
+function __event(module, from, number, record) {
+    const ticks = __count(record.time, "time");
+    const [processor, low] = __parts(record.what);
     const id = low & 0xFFFF;
     const known = __EVENTS[id];
-    const values = __field(record, "values");
     const said = [];
     for (let index = 0; index < (known === undefined ? 4 : known.fields.length); index++) {
-        const value = __value(values[index]);
+        const value = record.values[index];
         said.push(known === undefined ? __hex(value) : known.fields[index][0] + "=" + __said(known.fields[index][1], value));
     }
     const fields = {
         Module: module,
+        From: from,
         Number: number,
         Ticks: ticks,
         Processor: processor,
         Irql: low >>> 16 & 0xFF,
-        Thread: __hex(__valueOf(record, "thread")),
+        Thread: __hex(record.thread),
         Id: id,
         Name: known === undefined ? "unknown event" : known.name,
         Values: said.join(" ")

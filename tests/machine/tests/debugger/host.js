@@ -189,6 +189,16 @@ const SECOND_PHASE = {
             return values;
         }
     },
+    namespace: { Debugger: { Utility: { Control: {
+        // Lines of text, to be gone through once.
+        ExecuteCommand(command) {
+            const answer = ask({ ask: "command", text: command });
+            if (answer.lines === null) {
+                throw new Error("Unable to execute " + command);
+            }
+            return answer.lines[Symbol.iterator]();
+        }
+    } } } },
     get currentProcess() {
         return {
             Modules: ask({ ask: "modules" }).modules.map(module => ({

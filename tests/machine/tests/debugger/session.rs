@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 
 use machine::lab::{self, Failure, Lab};
-use nthost::Kernel;
+use nthost::loader::Image;
+use nthost::{DumpData, Kernel};
 use serde_json::{Value, json};
 
 use crate::symbols::Symbols;
@@ -41,6 +43,68 @@ impl Row {
     pub fn problem(&self) -> Option<String> {
         self.fields.get("Problem").map(|problem| problem.as_str().unwrap_or_default().to_owned())
     }
+}
+
+/// What a small dump of a machine that stopped holds: its list of modules, and what drivers added. No memory of a driver.
+pub struct SmallDump {
+    /// The images that were loaded.
+    pub images: Vec<Arc<Image>>,
+    /// What the machine's bug check collected.
+    pub added: Vec<DumpData>,
+}
+
+/// What the debugger looks at.
+enum Target<'a> {
+    Machine(&'a Kernel),
+    Dump(&'a SmallDump),
+}
+
+impl Target<'_> {
+    fn images(&self) -> Vec<Arc<Image>> {
+        match self {
+            Self::Machine(k) => k.images(),
+            Self::Dump(dump) => dump.images.clone(),
+        }
+    }
+
+    /// Where an image lies, by its name without the extension.
+    fn base_of(&self, image: &str) -> Option<u64> {
+        let file = format!("{image}.sys");
+        let images = self.images();
+        images.iter().find(|loaded| loaded.name.to_lowercase().ends_with(&file)).map(|image| image.base)
+    }
+
+    fn memory(&self, address: u64, length: u64) -> Option<Vec<u8>> {
+        match self {
+            Self::Machine(k) => memory(k, address, length),
+            Self::Dump(_) => None,
+        }
+    }
+
+    /// What a command of the debugger prints; `None` where it does not work.
+    fn print(&self, command: &str) -> Option<Vec<String>> {
+        match self {
+            Self::Dump(dump) if command == ".enumtag" => Some(dump.added.iter().flat_map(tagged).collect()),
+            _ => None,
+        }
+    }
+}
+
+/// A block of secondary data as the page of `.enumtag` shows it: id and size, then 16 bytes a line as numbers and as
+/// characters, then an empty line.
+fn tagged(data: &DumpData) -> Vec<String> {
+    let id = &data.id;
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>();
+    let little = |bytes: &[u8]| bytes.iter().rev().map(|byte| format!("{byte:02X}")).collect::<String>();
+    let id = format!("{}-{}-{}-{}", little(&id[..4]), little(&id[4..6]), little(&id[6..8]), hex(&id[8..]));
+    let mut lines = vec![format!("{{{id}}} - 0x{:x} bytes", data.bytes.len())];
+    for bytes in data.bytes.chunks(16) {
+        let numbers: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+        let shown = bytes.iter().map(|&byte| if byte.is_ascii_graphic() { char::from(byte) } else { '.' });
+        lines.push(format!("  {:<47}  {}", numbers.join(" "), shown.collect::<String>()));
+    }
+    lines.push(String::new());
+    lines
 }
 
 /// Node with the script loaded.
@@ -98,38 +162,51 @@ impl Session {
     /// # Errors
     /// The script threw something, or does not come to an end.
     pub fn run(&mut self, lab: &mut Lab, command: &str, arguments: Value) -> Result<Vec<Row>, Failure> {
-        self.say(&json!({ "call": command, "arguments": arguments }))?;
-        lab.run(|k| {
-            for _ in 0..MOST_REQUESTS {
-                let said = self.read()?;
-                if let Some(rows) = said["rows"].as_array() {
-                    return Ok(rows
-                        .iter()
-                        .map(|row| Row {
-                            text: row["text"].as_str().unwrap_or_default().to_owned(),
-                            fields: row["fields"].clone(),
-                        })
-                        .collect());
-                }
-                let answer = self.answer(k, &said);
-                self.say(&answer)?;
-            }
-            Err(Failure::Other(format!("{command} does not come to an end")))
-        })?
+        lab.run(|k| self.run_on(&Target::Machine(k), command, &arguments))?
     }
 
-    fn answer(&self, k: &Kernel, asked: &Value) -> Value {
+    /// Runs a command on what is left of a machine.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_on_dump(
+        &mut self,
+        dump: &SmallDump,
+        command: &str,
+        arguments: Value,
+    ) -> Result<Vec<Row>, Failure> {
+        self.run_on(&Target::Dump(dump), command, &arguments)
+    }
+
+    fn run_on(&mut self, target: &Target<'_>, command: &str, arguments: &Value) -> Result<Vec<Row>, Failure> {
+        self.say(&json!({ "call": command, "arguments": arguments }))?;
+        for _ in 0..MOST_REQUESTS {
+            let said = self.read()?;
+            if let Some(rows) = said["rows"].as_array() {
+                let row = |row: &Value| Row {
+                    text: row["text"].as_str().unwrap_or_default().to_owned(),
+                    fields: row["fields"].clone(),
+                };
+                return Ok(rows.iter().map(row).collect());
+            }
+            let answer = self.answer(target, &said);
+            self.say(&answer)?;
+        }
+        Err(Failure::Other(format!("{command} does not come to an end")))
+    }
+
+    fn answer(&self, target: &Target<'_>, asked: &Value) -> Value {
         let text = |name: &str| asked[name].as_str().unwrap_or_default();
         let module = text("module");
         let symbols = self.symbols.get(module);
         match text("ask") {
             "memory" => {
                 let address = u64::from_str_radix(text("address"), 16).unwrap_or_default();
-                let bytes = memory(k, address, asked["length"].as_u64().unwrap_or(u64::MAX));
+                let bytes = target.memory(address, asked["length"].as_u64().unwrap_or(u64::MAX));
                 json!({ "bytes": bytes.map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()) })
             }
             "symbol" => {
-                let base = base_of(k, module);
+                let base = target.base_of(module);
                 let found = symbols.and_then(|symbols| symbols.global(text("name"))).zip(base);
                 match found {
                     Some(((offset, index), base)) => {
@@ -144,12 +221,13 @@ impl Session {
                 symbols.map_or(Value::Null, |symbols| symbols.layout(index))
             }
             "modules" => {
-                let images = k.images();
+                let images = target.images();
                 let modules = images.iter().map(|image| {
                     json!({ "name": image.name, "base": format!("{:x}", image.base), "size": image.size })
                 });
                 json!({ "modules": modules.collect::<Vec<_>>() })
             }
+            "command" => json!({ "lines": target.print(text("text")) }),
             other => json!({ "error": format!("nobody knows {other}") }),
         }
     }
@@ -175,7 +253,7 @@ impl Session {
     /// A name leads nowhere.
     pub fn place(&self, lab: &mut Lab, image: &str, root: &str, path: &[&str]) -> Result<u64, Failure> {
         let lost = || Failure::Other(format!("{image}.sys with {root} is not there"));
-        let base = lab.run(|k| base_of(k, image))?.ok_or_else(lost)?;
+        let base = lab.run(|k| Target::Machine(k).base_of(image))?.ok_or_else(lost)?;
         let (offset, index) = self.symbols(image)?.global(root).ok_or_else(lost)?;
         Ok(base + u64::from(offset) + self.offset(image, index, path)?)
     }
@@ -223,12 +301,6 @@ impl Drop for Session {
 
 fn pdb(image: &str) -> PathBuf {
     lab::packages().join(image).join(format!("{image}.pdb"))
-}
-
-/// Where an image lies, by its name without the extension.
-fn base_of(k: &Kernel, image: &str) -> Option<u64> {
-    let file = format!("{image}.sys");
-    k.images().iter().find(|loaded| loaded.name.to_lowercase().ends_with(&file)).map(|image| image.base)
 }
 
 /// Memory as a debugger sees it: nothing where nothing is.

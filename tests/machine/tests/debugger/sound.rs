@@ -5,14 +5,17 @@ use std::path::Path;
 use ioat_model::FaultPlan;
 use ioat_regs::ChanErr;
 use machine::client::ANY_CHANNEL;
-use machine::lab::{Failure, PACKAGES, Setup};
+use machine::events::Seen;
+use machine::lab::{Failure, Setup};
 use netdma_abi::client;
+use netdma_events::history::LENGTH;
 use netdma_events::{Level, Source};
 use netdma_ioctl::Piece;
+use nthost::DumpData;
 use serde_json::{Value, json};
 
 use crate::Test;
-use crate::session::{Row, Session};
+use crate::session::{Row, Session, SmallDump};
 
 pub const TESTS: &[Test] = &[
     ("the_script_offers_its_five_commands", the_script_offers_its_five_commands),
@@ -22,6 +25,7 @@ pub const TESTS: &[Test] = &[
     ("a_ring_shows_the_copy_in_flight", a_ring_shows_the_copy_in_flight),
     ("a_halted_engine_is_shown_with_its_error", a_halted_engine_is_shown_with_its_error),
     ("histories_are_what_the_trace_session_heard", histories_are_what_the_trace_session_heard),
+    ("a_small_dump_tells_the_histories_from_its_secondary_data", a_small_dump_tells_the_histories),
     ("an_image_that_is_not_loaded_is_said_so", an_image_that_is_not_loaded_is_said_so),
 ];
 
@@ -209,6 +213,22 @@ fn a_halted_engine_is_shown_with_its_error(node: &Path) -> Result<(), Failure> {
     same(lanes[0].field("Owner"), format!("channel {}", rows[0].field("Number")), "owner")
 }
 
+/// Images and where their events come from.
+const SOURCES: [(&str, Source); 3] =
+    [("netdma", Source::Netdma), ("ioatdma", Source::Ioatdma), ("netdmatest", Source::Netdmatest)];
+
+/// What the history of an image holds after these events.
+fn told(heard: &[Seen], source: Source) -> Vec<String> {
+    let of_source =
+        heard.iter().filter(|seen| seen.entry.source == source && seen.entry.level < Level::Verbose);
+    let told: Vec<String> = of_source.map(ToString::to_string).collect();
+    told[told.len().saturating_sub(LENGTH)..].to_vec()
+}
+
+fn event(row: &Row) -> String {
+    format!("{} {}", row.field("Name"), row.field("Values")).trim_end().to_owned()
+}
+
 fn histories_are_what_the_trace_session_heard(node: &Path) -> Result<(), Failure> {
     let mut session = Session::start(node)?;
     let mut lab = Setup::new(2)?.boot()?;
@@ -223,18 +243,11 @@ fn histories_are_what_the_trace_session_heard(node: &Path) -> Result<(), Failure
     }
     let heard = lab.events()?;
     let all = session.run(&mut lab, "netdma_history", json!([]))?;
-    for (image, source) in PACKAGES.into_iter().zip([Source::Netdma, Source::Ioatdma, Source::Netdmatest]) {
-        let expected: Vec<String> = heard
-            .iter()
-            .filter(|seen| seen.entry.source == source && seen.entry.level < Level::Verbose)
-            .map(ToString::to_string)
-            .collect();
-        expect(!expected.is_empty(), || format!("{image} was silent"))?;
-        let kept = &expected[expected.len().saturating_sub(256)..];
-        let event =
-            |row: &Row| format!("{} {}", row.field("Name"), row.field("Values")).trim_end().to_owned();
+    for (image, source) in SOURCES {
+        let kept = told(&heard, source);
+        expect(!kept.is_empty(), || format!("{image} was silent"))?;
         let of_image = all.iter().filter(|row| row.field("Module") == image);
-        same(of_image.map(event).collect::<Vec<_>>().as_slice(), kept, image)?;
+        same(of_image.map(event).collect::<Vec<_>>(), kept.clone(), image)?;
         let last = session.run(&mut lab, "netdma_history", json!([image, 2]))?;
         same(last.iter().map(event).collect::<Vec<_>>().as_slice(), &kept[kept.len() - 2..], image)?;
     }
@@ -242,6 +255,45 @@ fn histories_are_what_the_trace_session_heard(node: &Path) -> Result<(), Failure
     expect(times.len() == all.len() && times.is_sorted(), || {
         "events are not in the order of their times".into()
     })
+}
+
+fn a_small_dump_tells_the_histories(node: &Path) -> Result<(), Failure> {
+    let mut session = Session::start(node)?;
+    let mut lab = Setup::new(2)?.boot()?;
+    let program = lab.open()?;
+    let channel = program.open_channel(&mut lab, ANY_CHANNEL)?;
+    program.copy_verified(&mut lab, channel.number, 100_000, 1)?;
+    let heard = lab.events()?;
+    let images = lab.run(|k| k.images())?;
+    let stopped = lab.run(|k| k.call_export("KeBugCheckEx", &[0xE2, 0, 0, 0, 0]));
+    let Err(Failure::Stop(stop)) = stopped else {
+        return Err(Failure::Other("the machine goes on".into()));
+    };
+    // Data of another driver stands in front.
+    let other = DumpData { id: [0xAB; 16], address: 0, bytes: vec![0x4D; 100] };
+    let added = std::iter::once(other).chain(stop.dump).collect();
+    let mut dump = SmallDump { images, added };
+
+    let all = session.run_on_dump(&dump, "netdma_history", json!([]))?;
+    for (image, source) in SOURCES {
+        let of_image: Vec<&Row> = all.iter().filter(|row| row.field("Module") == image).collect();
+        same(of_image.iter().copied().map(event).collect::<Vec<_>>(), told(&heard, source), image)?;
+        expect(of_image.iter().all(|row| row.field("From") == "secondary data"), || {
+            format!("{of_image:#?}")
+        })?;
+    }
+    let rows = session.run_on_dump(&dump, "netdma_channels", json!([]))?;
+    expect(rows.len() == 1 && rows[0].text.contains("Unable to read"), || format!("{rows:#?}"))?;
+
+    // Less than a history, and none at all.
+    for data in &mut dump.added {
+        data.bytes.truncate(40);
+    }
+    let rows = session.run_on_dump(&dump, "netdma_history", json!(["ioatdma"]))?;
+    expect(rows.len() == 1 && rows[0].text.contains("40 bytes, too few"), || format!("{rows:#?}"))?;
+    dump.added.clear();
+    let rows = session.run_on_dump(&dump, "netdma_history", json!(["ioatdma"]))?;
+    expect(rows.len() == 1 && rows[0].text.contains("Unable to read"), || format!("{rows:#?}"))
 }
 
 fn an_image_that_is_not_loaded_is_said_so(node: &Path) -> Result<(), Failure> {

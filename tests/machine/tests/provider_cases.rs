@@ -210,7 +210,7 @@ fn a_reset_that_never_ends_costs_the_channel_and_nobody_hangs() -> Result<(), Fa
 #[test]
 fn engines_of_every_version_and_channel_count_work_side_by_side() -> Result<(), Failure> {
     let mut engines: Vec<Options> = Vec::new();
-    for (number, device) in [0x1A38, 0x402F, 0x3430, 0x6F20, 0x6F50, 0x0B00].into_iter().enumerate() {
+    for (number, device) in provider::VERSIONS.into_iter().enumerate() {
         let mut options = Options::new(0x8086, device)?;
         options.function = number as u8;
         options.multifunction = true;

@@ -11,6 +11,9 @@ use nthost::install::Source;
 /// Counter-driven engines: one id of each version, and each with something special about it.
 pub const COUNTED: [u16; 6] = [0x402F, 0x3430, 0x6F20, 0x2021, 0x6F50, 0x0B00];
 
+/// One engine of each version.
+pub const VERSIONS: [u16; 6] = [0x1A38, 0x402F, 0x3430, 0x6F20, 0x6F50, 0x0B00];
+
 /// A machine with one engine of this id.
 pub fn setup(device: u16, change: impl FnOnce(&mut Options)) -> Setup {
     let mut options = Options::new(0x8086, device).expect("the id is in the table");

@@ -12,7 +12,7 @@ use nthost::pci::Traffic;
 use nthost::pnp::DevnodeId;
 use nthost::{AddedPages, Kernel, Machine};
 
-use crate::provider::{install_with, nothing_left, setup, vetoed};
+use crate::provider::{VERSIONS, install_with, nothing_left, setup, vetoed};
 
 pub const SUCCESS: i32 = 0;
 pub const UNSUCCESSFUL: i32 = 0xC000_0001_u32 as i32;
@@ -59,6 +59,10 @@ pub struct Desk {
     pub affinity: Option<(u32, u32)>,
     /// NetDmaProviderStop waits until the completion word is no longer the same, or a second is over; what it then was.
     pub patient_stop: Option<u64>,
+    /// NetDmaInterruptDpc takes its time, in microseconds, before it notes what it was told.
+    pub lingers: u64,
+    /// How often the driver had told something when a free returned: interrupts and reports.
+    pub freed: Option<(usize, usize)>,
     /// The next NetDmaIsr is where the system stops: what each engine's routine then answered.
     pub crash: Option<Vec<AddedPages>>,
     /// Entry points to call from within the next NetDmaInterruptDpc, with the channel first; and their answers.
@@ -183,6 +187,9 @@ extern "win64" fn isr(channel: u64, last: u64, processor: u64) {
 }
 
 extern "win64" fn interrupt_dpc(channel: u64, last: u64) {
+    for _ in 0..desk(|d| d.lingers) {
+        kernel(|k| k.call_export("KeStallExecutionProcessor", &[1]));
+    }
     let told = told(channel, last);
     let inside = desk(|d| {
         d.reports.push(told);
@@ -259,7 +266,7 @@ impl std::fmt::Display for Cell {
 
 /// One engine of each version, with all that it can interrupt with.
 pub fn cells() -> impl Iterator<Item = Cell> {
-    [0x1A38, 0x402F, 0x3430, 0x6F20, 0x6F50, 0x0B00].into_iter().flat_map(|device| {
+    VERSIONS.into_iter().flat_map(|device| {
         [Interrupts::Messages, Interrupts::Line, Interrupts::None]
             .map(|interrupts| Cell { device, interrupts })
     })
@@ -474,10 +481,21 @@ impl Bench {
 
     /// Starts (or appends) `count` descriptors from `slot`.
     pub fn post(&mut self, entry: usize, channel: u64, slot: u64, count: u64) -> Result<i32, Failure> {
-        let (at, bus) = self.pages[RING];
         if entry == START {
             self.set_word(ARMED)?;
         }
+        self.post_quietly(entry, channel, slot, count)
+    }
+
+    /// As [`post`](Self::post), with the completion word as it is.
+    pub fn post_quietly(
+        &mut self,
+        entry: usize,
+        channel: u64,
+        slot: u64,
+        count: u64,
+    ) -> Result<i32, Failure> {
+        let (at, bus) = self.pages[RING];
         self.call_at(DISPATCH, entry, &[channel, at + slot * 64, bus + slot * 64, count])
     }
 
@@ -557,3 +575,10 @@ pub fn bench_on(cell: Cell) -> Result<Bench, Failure> {
 }
 
 pub const BOTH: u32 = INTERRUPT_ON_COMPLETION | STATUS_UPDATE_ON_COMPLETION;
+
+/// An engine that takes ten microseconds for a descriptor, and a channel of it.
+pub fn slow(cell: Cell) -> Result<(Bench, u64), Failure> {
+    let mut bench = Bench::on(cell, |options| options.timing.per_descriptor = 10_000, |_| {})?;
+    let (channel, _) = bench.allocate()?;
+    Ok((bench, channel))
+}

@@ -7,6 +7,7 @@ use netdma_abi::descriptor::{NULL_TRANSFER, STATUS_UPDATE_ON_COMPLETION};
 use proof::proves;
 
 use crate::bench::*;
+use crate::provider::vetoed;
 
 #[test]
 fn control_commands_answer_success_or_unsuccessful_and_name_the_last_descriptor() -> Result<(), Failure> {
@@ -46,13 +47,6 @@ fn control_commands_answer_success_or_unsuccessful_and_name_the_last_descriptor(
     }
     bench.call(FREE, &[channel])?;
     bench.end()
-}
-
-/// An engine that takes ten microseconds for a descriptor, and a channel of it.
-fn slow(cell: Cell) -> Result<(Bench, u64), Failure> {
-    let mut bench = Bench::on(cell, |options| options.timing.per_descriptor = 10_000, |_| {})?;
-    let (channel, _) = bench.allocate()?;
-    Ok((bench, channel))
 }
 
 #[test]
@@ -208,6 +202,120 @@ fn entry_points_can_be_called_from_within_a_report() -> Result<(), Failure> {
         assert!(bench.arrived(&before)?.ends_with(&[15, 16, 17, 18, 19]), "{cell}");
         bench.call(FREE, &[channel])?;
         bench.end()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_stop_that_outlives_50_us_at_dispatch_level_is_finished_in_the_background_and_then_told_of()
+-> Result<(), Failure> {
+    // Hardware 1.2 does not say that a reset goes on (M66).
+    for cell in counted_cells() {
+        let slow = |options: &mut ioat_model::Options| {
+            options.timing.per_descriptor = 10_000;
+            options.timing.reset = 150_000_000;
+        };
+        let mut bench = Bench::on(cell, slow, |_| {})?;
+        let (channel, _) = bench.allocate()?;
+        let before = bench.list(0..40, STATUS_UPDATE_ON_COMPLETION)?;
+        assert_eq!(bench.post(START, channel, 0, 40)?, SUCCESS);
+        bench.lab.machine.advance(55_000)?;
+        let began = bench.lab.machine.now();
+        assert_eq!(
+            bench.call_at(DISPATCH, RESET, &[channel])?,
+            UNSUCCESSFUL,
+            "{cell}: 150 ms are not waited for"
+        );
+        assert!(bench.lab.machine.now() - began < 200_000, "{cell}");
+        let done = bench.arrived(&before)?;
+        let refused = [START, APPEND].map(|entry| bench.post_quietly(entry, channel, 30, 2));
+        assert_eq!(
+            refused.map(|answer| answer.expect("no stop")),
+            [UNSUCCESSFUL; 2],
+            "{cell}: it is still stopping"
+        );
+        assert!(desk(|d| d.reports.is_empty()), "{cell}: nothing is told before it has stopped");
+
+        bench.lab.machine.advance(400_000_000)?;
+        bench.settle()?;
+        let reports: Vec<_> =
+            desk(|d| d.reports.iter().map(|told| (told.channel, told.last, told.irql)).collect());
+        proves!(image: R192, R195, R275;
+            assert_eq!(reports, [(CHANNEL, 0, DISPATCH)], "{cell}");
+            assert_eq!(bench.word()? & 7, TransferStatus::Halted as u64, "{cell}");
+            assert_eq!(bench.arrived(&before)?, done, "{cell}: nothing of it ran meanwhile"));
+        bench.list(0..3, STATUS_UPDATE_ON_COMPLETION)?;
+        assert_eq!(bench.post(START, channel, 0, 3)?, SUCCESS, "{cell}");
+        bench.settle()?;
+        assert_eq!(bench.word()?, word(bench.pages[RING].1 + 2 * 64, TransferStatus::Idle), "{cell}");
+        bench.call(FREE, &[channel])?;
+        bench.end()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_interrupt_that_comes_while_a_command_waits_costs_none_of_the_later_ones() -> Result<(), Failure> {
+    for cell in cells().filter(|cell| cell.interrupts != Interrupts::None) {
+        let (mut bench, channel) = slow(cell)?;
+        bench.list(0..20, BOTH)?;
+        let place = bench.pages[ARGUMENTS].0 + 0x300;
+        for pause in [35_000, 38_000, 41_000, 44_000] {
+            assert_eq!(bench.post(START, channel, 0, 20)?, SUCCESS);
+            bench.lab.machine.advance(pause)?;
+            // The descriptor under way is finished first, and interrupts while the command has the channel.
+            assert_eq!(bench.call(SUSPEND, &[channel, place])?, SUCCESS, "{cell}");
+            assert_eq!(bench.call(RESUME, &[channel])?, SUCCESS, "{cell}");
+            let begin = bench.lab.machine.now();
+            while bench.lab.machine.now() - begin < 300_000 {
+                bench.lab.machine.advance(10_000)?;
+            }
+            // The watchdog, which would find it as well, looks every 200 ms.
+            let told = desk(|d| std::mem::take(&mut d.reports).last().map(|told| told.last));
+            proves!(image: R178, R180; assert_eq!(told, Some(bench.pages[RING].1 + 19 * 64), "{cell} {pause}"));
+        }
+        bench.call(FREE, &[channel])?;
+        bench.end()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_free_waits_for_a_stop_that_is_still_being_finished() -> Result<(), Failure> {
+    for cell in counted_cells() {
+        let mut bench = Bench::on(cell, |options| options.timing.reset = 150_000_000, |_| {})?;
+        let (channel, _) = bench.allocate()?;
+        bench.list(0..3, STATUS_UPDATE_ON_COMPLETION)?;
+        assert_eq!(bench.post(START, channel, 0, 3)?, SUCCESS);
+        bench.settle()?;
+        let began = bench.lab.machine.now();
+        assert_eq!(bench.call_at(DISPATCH, RESET, &[channel])?, UNSUCCESSFUL, "{cell}");
+        bench.call(FREE, &[channel])?;
+        // The engine has the completion word until its reset is over.
+        proves!(image: R110; assert!(bench.lab.machine.now() - began > 100_000_000, "{cell}: it was waited for"));
+        bench.end()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_command_that_finds_the_device_gone_has_the_halt_told_at_once() -> Result<(), Failure> {
+    for cell in cells() {
+        let (mut bench, channel) = slow(cell)?;
+        bench.list(0..40, STATUS_UPDATE_ON_COMPLETION)?;
+        assert_eq!(bench.post(START, channel, 0, 40)?, SUCCESS);
+        bench.lab.machine.advance(55_000)?;
+        let (devnode, place) = (bench.device, bench.pages[ARGUMENTS].0 + 0x300);
+        vetoed(bench.lab.run(|k| k.vanish_after(devnode, 0))?)?;
+        assert_eq!(bench.call_at(DISPATCH, SUSPEND, &[channel, place])?, UNSUCCESSFUL, "{cell}");
+        bench.lab.machine.advance(1_000_000)?;
+        let reports: Vec<_> = desk(|d| d.reports.iter().map(|told| (told.channel, told.last)).collect());
+        proves!(image: R82, H36;
+            assert_eq!(reports, [(CHANNEL, 0)], "{cell}");
+            assert_eq!(bench.word()? & 7, TransferStatus::Halted as u64, "{cell}"));
+        bench.call(FREE, &[channel])?;
+        vetoed(bench.lab.run(|k| k.surprise_remove(devnode))?)?;
+        bench.give_back()?;
     }
     Ok(())
 }

@@ -247,8 +247,7 @@ fn the_provider_is_stopped_once_and_then_deregistered_however_the_device_leaves(
 #[test]
 fn a_bug_check_in_a_service_routine_halts_every_engine_with_its_copies_cut_short() -> Result<(), Failure> {
     for cell in cells().filter(|cell| cell.interrupts != Interrupts::None) {
-        let mut bench = Bench::on(cell, |options| options.timing.per_descriptor = 10_000, |_| {})?;
-        let (channel, _) = bench.allocate()?;
+        let (mut bench, channel) = slow(cell)?;
         let before = bench.list(0..40, STATUS_UPDATE_ON_COMPLETION)?;
         let (source, target) = (bench.pages[SOURCE].1, bench.pages[TARGET].1 + 8 * 4);
         bench.descriptor(4, 8, BOTH, [source, target, 0, 0])?;

@@ -45,6 +45,8 @@ fn every_combination_of_word_and_interrupt_does_what_it_says() -> Result<(), Fai
             let written = u64::from_le_bytes(original[last].try_into().expect("eight bytes"));
             proves!(image: R154; assert!(said.interrupts.iter().all(|told| told.seen == written), "data first: {said:?}"));
             proves!(image: R268; assert!(said.interrupts.iter().all(|told| told.channel == CHANNEL)));
+            let last_done = if flags & STATUS_UPDATE_ON_COMPLETION != 0 { address } else { 0 };
+            proves!(image: R200; assert!(said.interrupts.iter().all(|told| told.last == last_done), "{cell} {flags:#x}: {said:?}"));
             let reported: Vec<_> = said.reports.iter().map(|told| (told.last, told.irql)).collect();
             let all = if interrupts == 1 { vec![(address, DISPATCH)] } else { vec![] };
             proves!(image: R203, R278; assert_eq!(reported, all, "{cell} {flags:#x}: without a word CHANSTS tells"));
@@ -136,8 +138,7 @@ fn the_count_ends_a_list_although_it_is_linked_on_and_an_append_goes_on() -> Res
 #[test]
 fn a_busy_start_finishes_the_descriptor_under_way_and_takes_the_new_list() -> Result<(), Failure> {
     for cell in counted_cells() {
-        let mut bench = Bench::on(cell, |options| options.timing.per_descriptor = 10_000, |_| {})?;
-        let (channel, _) = bench.allocate()?;
+        let (mut bench, channel) = slow(cell)?;
         bench.fill(SOURCE, 7)?;
         bench.fill(TARGET, 0)?;
         let (source, target) = (bench.pages[SOURCE].1, bench.pages[TARGET].1);
@@ -336,8 +337,7 @@ fn one_null_rearms_a_channel_after_a_power_cycle() -> Result<(), Failure> {
 fn a_start_on_an_engine_whose_halt_nobody_has_seen_takes_the_new_list_and_tells_nothing_of_the_old_one()
 -> Result<(), Failure> {
     for cell in cells() {
-        let mut bench = Bench::on(cell, |options| options.timing.per_descriptor = 10_000, |_| {})?;
-        let (channel, _) = bench.allocate()?;
+        let (mut bench, channel) = slow(cell)?;
         let before = bench.list(0..40, BOTH)?;
         let plan =
             "halt descriptor=3 error=read-data; drop-interrupt interrupt=*".parse().expect("a fault plan");
@@ -371,8 +371,7 @@ fn a_halt_is_told_of_once_and_the_word_names_what_was_done_before_it() -> Result
     for cell in cells() {
         for (place, dropped) in [(1, ""), (3, ""), (3, "; drop-interrupt interrupt=*"), (20, "")] {
             let what = format!("{cell}: {place}{dropped}");
-            let mut bench = Bench::on(cell, |options| options.timing.per_descriptor = 10_000, |_| {})?;
-            let (channel, _) = bench.allocate()?;
+            let (mut bench, channel) = slow(cell)?;
             let before = bench.list(0..20, 0)?;
             let plan =
                 format!("halt descriptor={place} error=read-data{dropped}").parse().expect("a fault plan");
@@ -391,6 +390,33 @@ fn a_halt_is_told_of_once_and_the_word_names_what_was_done_before_it() -> Result
             bench.call(FREE, &[channel])?;
             bench.end()?;
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn after_an_interrupt_that_was_lost_the_next_one_comes_at_once() -> Result<(), Failure> {
+    for cell in cells().filter(|cell| cell.interrupts != Interrupts::None) {
+        let (mut bench, channel) = slow(cell)?;
+        bench.list(0..3, 0)?;
+        let last = bench.descriptor(2, 8, NULL_TRANSFER | BOTH, [0; 4])?;
+        bench.link(2, None)?;
+        let told = |bench: &mut Bench, patience: u64| -> Result<Vec<u64>, Failure> {
+            assert_eq!(bench.post(START, channel, 0, 3)?, SUCCESS);
+            bench.lab.machine.advance(patience)?;
+            Ok(desk(|d| std::mem::take(&mut d.reports).iter().map(|told| told.last).collect()))
+        };
+        assert_eq!(told(&mut bench, 1_000_000)?, [last], "{cell}");
+        let plan = "drop-interrupt interrupt=1".parse().expect("a fault plan");
+        bench.lab.engines[1].with(|engine| engine.set_faults(plan));
+        assert!(told(&mut bench, 100_000_000)?.is_empty(), "{cell}: nobody has looked yet");
+        bench.lab.machine.advance(1_000_000_000)?;
+        let found: Vec<u64> = desk(|d| std::mem::take(&mut d.reports).iter().map(|told| told.last).collect());
+        proves!(image: H31; assert_eq!(found, [last], "{cell}: the watchdog has"));
+        // It has re-armed the channel as well.
+        proves!(image: H31; assert_eq!(told(&mut bench, 1_000_000)?, [last], "{cell}"));
+        bench.call(FREE, &[channel])?;
+        bench.end()?;
     }
     Ok(())
 }

@@ -34,5 +34,5 @@ pub mod trace;
 pub use cpu::Device;
 pub use kernel::Kernel;
 pub use machine::{Builder, Machine};
-pub use ntoskrnl::{AddedPages, DumpData, TraceEvent, Value};
+pub use ntoskrnl::{AddedPages, CommonBuffer, DumpData, TraceEvent, Value};
 pub use stop::Stop;

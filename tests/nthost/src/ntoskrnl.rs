@@ -31,6 +31,7 @@ use crate::loader::Image;
 use crate::stop::{Fault, bugcheck};
 
 pub use crash_dump::{AddedPages, DumpData};
+pub use dma::CommonBuffer;
 pub use etw::{TraceEvent, Value};
 
 /// What the services keep.

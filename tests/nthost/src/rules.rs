@@ -34,10 +34,10 @@ pub static RULES: &[Rule] = rules! {
         "memory goes away with something alive in it: a queued DPC, a set timer, an object waited for, a held lock, locked pages";
     "Unload", "the system", "Bug Check 0xCE":
         "an image is unloaded and something would still call into it, or it has not given back what it took";
-    "Bounds", "DMA Verification", "Driver Verifier DMA Verification": "memory that is no pool is touched outside its ends";
+    "Bounds", "DMA Verification", "DMA Verification": "memory that is no pool is touched outside its ends";
     "InvalidAddress", "the system", "Bug Check 0x50": "an address is touched that is nobody's";
     "WriteProtection", "the system", "Bug Check 0xBE": "memory is written that is read-only: code, constants";
-    "DriverCode", "Code Integrity Checks", "Driver Verifier code integrity":
+    "DriverCode", "Code Integrity Checks", "Driver Verifier Options and Rule Classes":
         "the processor is sent to what is no code: data, a freed image";
     "SharedPage", "the system", "Bug Check 0xBE": "the page that every program reads the time from is written";
     "Overlap", "the C library", "memcpy": "memcpy copies between ranges that overlap";

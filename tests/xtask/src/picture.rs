@@ -26,7 +26,7 @@ const LINE: usize = 18;
 const MARGIN: usize = 16;
 
 /// Longer lines are cut: they hold paths.
-const COLUMNS: usize = 132;
+const COLUMNS: usize = 136;
 
 fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let arguments = Arguments::parse(words, &[], &["--from"])?;
@@ -47,7 +47,9 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
 
 /// Lines of a terminal as a picture: dark, one line of text each, the command and the verdict in colours of their own.
 fn svg(lines: &[String]) -> String {
-    let cut = |line: &str| line.chars().take(COLUMNS).collect::<String>();
+    let cut = |line: &str| line.trim_end().chars().take(COLUMNS).collect::<String>();
+    let shown = lines.iter().rposition(|line| !line.trim().is_empty()).map_or(0, |last| last + 1);
+    let lines = &lines[..shown];
     let columns = lines.iter().map(|line| cut(line).chars().count()).max().unwrap_or(0);
     let (width, height) = (columns * CHARACTER + 2 * MARGIN, lines.len() * LINE + 2 * MARGIN);
     let mut text = format!(
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn every_line_is_in_the_picture_and_what_is_markup_is_escaped() {
-        let picture = svg(&["$ cargo".into(), String::new(), "a < b & c".into()]);
+        let picture = svg(&["$ cargo".into(), String::new(), "a < b & c  ".into(), String::new()]);
         assert_eq!(picture.matches("<text ").count(), 2);
         assert!(picture.contains(">a &lt; b &amp; c</text>"), "{picture}");
         assert!(picture.contains("height=\"86\""), "{picture}");

@@ -82,7 +82,27 @@ fn allocate(k: &Kernel, address: u64, length: u64, logical: u64, highest: u64) -
     buffer
 }
 
+/// Memory that a driver shares with its device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommonBuffer {
+    /// Where drivers see it.
+    pub address: u64,
+    /// Where the device sees it.
+    pub bus: u64,
+    /// Its length in bytes, as asked for.
+    pub length: u64,
+}
+
 impl Kernel {
+    /// The common buffers that drivers have.
+    #[must_use]
+    pub fn common_buffers(&self) -> Vec<CommonBuffer> {
+        self.services.adapters.with(|adapters| {
+            let buffers = adapters.adapters.values().flat_map(|adapter| &adapter.buffers);
+            buffers.map(|(&address, &(bus, length))| CommonBuffer { address, bus, length }).collect()
+        })
+    }
+
     /// Adapters of a device that were not put back, in words. Windows' verifier looks when the device is stopped and
     /// removed (Learn, PutDmaAdapter; bug check 0xE6).
     #[must_use]

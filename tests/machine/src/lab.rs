@@ -41,6 +41,8 @@ pub struct Setup {
     pub engines: Vec<ioat_model::Options>,
     /// A host thread for each processor: driver code runs on all of them at once.
     pub free_running: bool,
+    /// Every instruction of driver code is a switch point.
+    pub single_step: bool,
     /// The command that runs the same again, where it is no test's.
     pub replay: Option<String>,
 }
@@ -62,6 +64,7 @@ impl Setup {
             remapping: false,
             engines,
             free_running: false,
+            single_step: false,
             replay: None,
         })
     }
@@ -86,6 +89,7 @@ impl Setup {
             .memory(self.memory)
             .remapping(self.remapping)
             .free_running(self.free_running)
+            .single_step(self.single_step)
             .replay(self.replay.clone().unwrap_or_default())
             .build()
             .map_err(|error| Failure::Other(format!("the machine cannot be built: {error}")))?;

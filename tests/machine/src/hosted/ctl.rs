@@ -60,6 +60,7 @@ pub fn split(words: Vec<OsString>) -> Result<(Setup, Vec<OsString>), String> {
         remapping: false,
         engines: options,
         free_running: false,
+        single_step: false,
         replay: None,
     };
     let mut rest: Vec<OsString> = words.collect();

@@ -337,13 +337,14 @@ pub fn halt_of(channel: u64) {
 }
 
 pub extern "win64" fn completion(channel: u64, cookie: u64, user: u64, status: i32) {
-    let (irql, cpu) = kernel(|k| (k.irql(), k.cpu_number()));
+    let (irql, cpu, locks) = kernel(|k| (k.irql(), k.cpu_number(), k.locks_held()));
+    assert_eq!(locks, 0, "a client is called with no lock held");
     world(|w| w.told.push(Told { channel, cookie, user, status, irql, cpu }));
 }
 
 pub extern "win64" fn event(client: u64, code: u32, provider: u32) {
-    let irql = kernel(Kernel::irql);
-    assert_eq!(irql, PASSIVE, "notices come at PASSIVE_LEVEL");
+    let (irql, locks) = kernel(|k| (k.irql(), k.locks_held()));
+    assert_eq!((irql, locks), (PASSIVE, 0), "notices come at PASSIVE_LEVEL, with no lock held");
     world(|w| w.notices.push((client, code, provider)));
     let (free, deregister) = world(|w| {
         let free = if code == 3 { w.script.free_on_removal.take() } else { None };

@@ -23,6 +23,7 @@ impl Kernel {
         if self.is_crashing() {
             return;
         }
+        self.count_switch_point();
         self.pass_time(STEP + self.choose(STEP_SPREAD));
         self.deliver();
         let (cpu, preemptible) = (self.cpu_number(), self.irql() < DISPATCH);

@@ -165,8 +165,9 @@ impl Kernel {
         self.write(lock, 0u64);
     }
 
-    /// The spin locks this processor holds.
-    pub(crate) fn locks_held(&self) -> usize {
+    /// How many spin locks this processor holds.
+    #[must_use]
+    pub fn locks_held(&self) -> usize {
         let cpu = self.cpu_number();
         self.services.locks.with(|locks| locks.values().filter(|owner| owner.cpu == cpu).count())
     }

@@ -43,6 +43,11 @@ pub(crate) struct Bus {
     slots: Guarded<BTreeMap<Location, Arc<Slot>>>,
     windows: Guarded<(u64, u64)>,
     pub(crate) vectors: Guarded<Vectors>,
+    /// Switch points since somebody asked for a removal at one of them, and which that is: 0 for none.
+    switch_points: AtomicU64,
+    pull_at: AtomicU64,
+    /// The function that goes then.
+    pull: Guarded<Option<Arc<Slot>>>,
 }
 
 /// One function in its slot.
@@ -350,6 +355,29 @@ impl Kernel {
     /// The function will be gone after `accesses` further register accesses.
     pub(crate) fn pull_function_after(&self, slot: &Slot, accesses: u64) {
         slot.vanishes_after.store(accesses, Ordering::Relaxed);
+    }
+
+    /// Counts switch points from here on, from one; at `number` the function is gone.
+    pub(crate) fn pull_function_at(&self, slot: Arc<Slot>, number: u64) {
+        self.pci.pull.with(|pull| *pull = Some(slot));
+        self.pci.pull_at.store(number, Ordering::Relaxed);
+        self.pci.switch_points.store(0, Ordering::Relaxed);
+    }
+
+    /// Switch points since [`vanish_at`](Self::vanish_at).
+    #[must_use]
+    pub fn switch_points(&self) -> u64 {
+        self.pci.switch_points.load(Ordering::Relaxed)
+    }
+
+    /// Counts a switch point; a function may be gone afterwards.
+    pub(crate) fn count_switch_point(&self) {
+        let number = self.pci.switch_points.fetch_add(1, Ordering::Relaxed) + 1;
+        if number == self.pci.pull_at.load(Ordering::Relaxed)
+            && let Some(slot) = self.pci.pull.with(Option::take)
+        {
+            self.pull_function(&slot);
+        }
     }
 
     /// Takes the function's windows out of the memory map and frees its place.

@@ -402,6 +402,18 @@ impl Kernel {
         Ok(())
     }
 
+    /// The function will be gone at the `number`-th switch point from here on, counted from one: before or after a kernel
+    /// call or a register access of any driver, in single-step mode behind any instruction. The system learns of it with
+    /// [`Kernel::surprise_remove`]; [`Kernel::switch_points`] says how many there were.
+    ///
+    /// # Errors
+    /// When there is no such function.
+    pub fn vanish_at(&self, id: DevnodeId, number: u64) -> Result<(), RemoveError> {
+        let slot = self.node(id).and_then(|node| node.slot).ok_or(RemoveError::Unknown)?;
+        self.pull_function_at(slot, number);
+        Ok(())
+    }
+
     /// IRP_MN_SURPRISE_REMOVAL, and IRP_MN_REMOVE_DEVICE once the last file is closed.
     fn surprise_sequence(&self, id: DevnodeId) {
         let Some(node) = self.node(id) else { return };

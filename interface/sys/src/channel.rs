@@ -129,7 +129,8 @@ impl Slot {
     ) -> Option<R> {
         let mut guard = self.live.lock_at_dispatch(irql);
         let live = &mut **guard.as_mut().filter(|live| live.handle == handle)?;
-        let under_lock = UnderLock { table: &live.entries, mark: &self.mark, irql };
+        let numbers = (provider::number(live.provider_handle), number(handle));
+        let under_lock = UnderLock { table: &live.entries, mark: &self.mark, numbers, irql };
         let result = act(&mut live.channel, &under_lock);
         if live.channel.took_plainly() {
             return Some(result);

@@ -15,8 +15,11 @@ use netdma_abi::{
 };
 use netdma_core::delivery::Completed;
 use netdma_core::provider::{ChannelContext, EntryPoints};
+use netdma_events::{Event, Status};
 use nt::irql::{Dispatch, Passive};
 use nt::processor;
+
+use crate::trace;
 
 /// The entry points of a registered provider with its context. Exists only with all mandatory ones.
 #[derive(Clone, Copy)]
@@ -152,6 +155,8 @@ pub struct UnderLock<'a> {
     pub table: &'a EntryTable,
     /// The channel's mark.
     pub mark: &'a Mark,
+    /// The numbers of provider and channel in events.
+    pub numbers: (u64, u64),
     /// The level that the lock brings.
     pub irql: &'a Dispatch,
 }
@@ -180,6 +185,19 @@ impl Mark {
     }
 }
 
+impl UnderLock<'_> {
+    /// Says what was handed to the provider, to whoever listens that closely, or that the provider did not take it.
+    #[inline]
+    fn trace_post(&self, status: NtStatus, count: u32, start: bool) {
+        let ((provider, channel), descriptors) = (self.numbers, u64::from(count));
+        if nt_success(status) {
+            trace::write(Event::BatchPosted { channel, descriptors, start: start.into() });
+        } else {
+            trace::write(Event::PostFailed { provider, channel, status: Status(status), descriptors });
+        }
+    }
+}
+
 impl EntryPoints for UnderLock<'_> {
     fn set_channel_affinity(&self, affinities: &mut [CpuAffinity]) -> Option<NtStatus> {
         self.table.set_channel_affinity(affinities)
@@ -204,7 +222,9 @@ impl EntryPoints for UnderLock<'_> {
         address: PhysicalAddress,
         count: u32,
     ) -> NtStatus {
-        self.mark.during(self.irql, || self.table.start(channel, first, address, count))
+        let status = self.mark.during(self.irql, || self.table.start(channel, first, address, count));
+        self.trace_post(status, count, true);
+        status
     }
 
     fn append(
@@ -214,7 +234,9 @@ impl EntryPoints for UnderLock<'_> {
         address: PhysicalAddress,
         count: u32,
     ) -> NtStatus {
-        self.mark.during(self.irql, || self.table.append(channel, first, address, count))
+        let status = self.mark.during(self.irql, || self.table.append(channel, first, address, count));
+        self.trace_post(status, count, false);
+        status
     }
 
     fn suspend(&self, channel: ChannelContext) -> Option<Result<Option<PhysicalAddress>, NtStatus>> {

@@ -54,6 +54,17 @@ impl Seen {
     }
 }
 
+/// Holds each event of a machine against the table, and takes note of its name: a run of all tests has seen every event.
+///
+/// # Errors
+/// As [`Seen::of`].
+pub fn note(events: &[TraceEvent]) -> Result<(), String> {
+    for event in events.iter().filter(|event| event.name != "FrameworkVersion") {
+        proof::event(Seen::of(event)?.name());
+    }
+    Ok(())
+}
+
 /// `EngineError channel=0 errors=0x100 completed=0x1040`.
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

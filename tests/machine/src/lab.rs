@@ -11,7 +11,7 @@ use nthost::{Kernel, Machine, Stop};
 
 use crate::client::Client;
 use crate::engine::EngineHandle;
-use crate::events::Seen;
+use crate::events::{self, Seen};
 use crate::watched::{Watch, Watched};
 
 /// The engine that tests use unless they say otherwise: hardware 3.2, one channel per function, MSI-X.
@@ -309,6 +309,7 @@ impl Lab {
     /// The machine stopped.
     pub fn shut_down(mut self) -> Result<Vec<(String, u64)>, Failure> {
         let left = self.run(Kernel::shutdown)?;
+        events::note(&self.machine.etw_events()).map_err(Failure::Other)?;
         Ok(leftovers(&left))
     }
 

@@ -3,9 +3,11 @@
 
 mod provider;
 
-use ioat_model::{Fault, Which};
+use ioat_model::{Fault, Options, Which};
 use ioat_regs::ChanErr;
-use machine::lab::Failure;
+use ioat_regs::general::ATTNSTATUS;
+use machine::lab::{Failure, Setup};
+use machine::watched::{Space, Watch};
 use netdma_ioctl::{CONTROL_ABORT, Statistics};
 use proof::proves;
 use provider::{channel, faulty, install, nothing_left, seen, setup};
@@ -99,6 +101,26 @@ fn spurious_interrupts_harm_nothing() -> Result<(), Failure> {
     client.copy_verified(&mut lab, number, 90_000, 1)?;
     let statistics = client.statistics(&mut lab, number)?;
     assert_eq!((statistics.errors, statistics.failed), (0, 0));
+    client.close(&mut lab)?;
+    nothing_left(lab)
+}
+
+#[test]
+fn an_interrupt_of_a_channel_that_is_not_there_is_claimed_and_told() -> Result<(), Failure> {
+    let watch = Watch::default();
+    let mut lab = Setup { engines: Vec::new(), ..Setup::new(1)? }.power_on()?;
+    lab.run(|k| k.limit_messages(Some(0)))?;
+    lab.plug_watched(Options::new(0x8086, 0x6F20).expect("an id of the table"), &watch)?;
+    lab.install_all()?;
+    watch.answer(Space::Registers, ATTNSTATUS, 1 << 7);
+    let (client, number) = channel(&mut lab)?;
+    // The watchdog finds what the interrupt did not tell.
+    client.copy_verified(&mut lab, number, 3_000, 1)?;
+    let told = seen(&mut lab, "SpuriousInterrupt")?;
+    assert!(
+        !told.is_empty() && told.iter().all(|event| event.value("attention") == Some(1 << 7)),
+        "{told:?}"
+    );
     client.close(&mut lab)?;
     nothing_left(lab)
 }

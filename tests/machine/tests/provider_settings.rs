@@ -236,3 +236,24 @@ fn values_that_are_not_allowed_are_ignored_by_name_and_the_engine_works() -> Res
     client.close(&mut lab)?;
     nothing_left(lab)
 }
+
+#[test]
+fn a_drain_limit_out_of_its_range_is_ignored_and_told() -> Result<(), Failure> {
+    let mut lab = setup(0x6F20, |_| {}).power_on()?;
+    provider::install_changed(&mut lab, "netdma", &[("DrainLimitMilliseconds", 99)])?;
+    let ignored = provider::seen(&mut lab, "DrainLimitIgnored")?;
+    assert_eq!(ignored.iter().map(|event| event.value("value")).collect::<Vec<_>>(), [Some(99)]);
+    nothing_left(lab)
+}
+
+#[test]
+fn lost_interrupts_that_no_watchdog_finds_are_told_by_the_client() -> Result<(), Failure> {
+    let lost = ioat_model::Fault::DropInterrupt { interrupt: ioat_model::Which::From(2) };
+    let mut lab = provider::faulty(0x6F20, &[lost]).power_on()?;
+    provider::install_with(&mut lab, &[("WatchdogMilliseconds", 10_000)])?;
+    let (client, number) = channel(&mut lab)?;
+    client.copy_verified(&mut lab, number, 3_000, 1)?;
+    assert_ne!(count(&mut lab, "InterruptLost")?, 0);
+    client.close(&mut lab)?;
+    nothing_left(lab)
+}

@@ -211,6 +211,27 @@ pub fn record(requirement: Requirement, on: On, here: &str, place: &str) {
     record.get_or_insert_with(|| Record::open(Path::new(&folder))).add(proof);
 }
 
+/// Appends the name of an event, which an image emitted and a test decoded, to this process's list, once.
+///
+/// # Panics
+/// As [`record`].
+pub fn event(name: &str) {
+    static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let mut seen = SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if !seen.insert(name.to_owned()) {
+        return;
+    }
+    let path = Path::new(&folder).join(format!("{}.events", std::process::id()));
+    let written = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(format!("{name}\n").as_bytes()));
+    written.unwrap_or_else(|error| panic!("{FOLDER}: cannot write {}: {error}", path.display()));
+}
+
 /// This process's record file and what it already holds.
 struct Record {
     file: File,

@@ -11,7 +11,7 @@ use netdma_events::{EVENTS, Entry, Field, Kind, Level, Name, Source};
 use crate::arguments::Arguments;
 use crate::command::{Command, Failure};
 use crate::generated::{self, cell};
-use crate::workspace;
+use crate::{requirements, workspace};
 
 /// The command.
 pub const COMMAND: Command = Command {
@@ -39,21 +39,39 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
     let arguments = Arguments::parse(words, &["--check"], &[])?;
     arguments.no_rest()?;
     if arguments.has("--check") {
-        return check();
+        return check_pages();
     }
     let root = workspace::root();
     generated::write(&root, PAGE, &page())?;
     PARTS.iter().try_for_each(|part| generated::write(&root, part.0, &with_part(part)?))
 }
 
-/// Fails when the committed page or the script is not that of the table.
+/// Fails when a page or the script is not that of the table, or when no test of the last complete run saw some event.
 ///
 /// # Errors
 /// As said.
 pub fn check() -> Result<(), Failure> {
+    check_pages()?;
+    let unseen = unseen(&requirements::events_seen()?);
+    if unseen.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::verdict(format!("no test saw an image emit {}", unseen.join(", "))))
+}
+
+/// Fails when the committed page or the script is not that of the table.
+///
+/// # Errors
+/// As said.
+fn check_pages() -> Result<(), Failure> {
     let root = workspace::root();
     generated::check(&root, PAGE, &page(), COMMAND.name)?;
     PARTS.iter().try_for_each(|part| generated::check(&root, part.0, &with_part(part)?, COMMAND.name))
+}
+
+/// The events of the table that are not among those seen.
+fn unseen(seen: &BTreeSet<String>) -> Vec<&'static str> {
+    EVENTS.iter().map(|entry| entry.name).filter(|name| !seen.contains(*name)).collect()
 }
 
 /// A file with its generated part as of today.
@@ -226,8 +244,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_event_that_no_test_saw_is_named() {
+        let mut seen: BTreeSet<String> = EVENTS.iter().map(|entry| entry.name.to_owned()).collect();
+        assert_eq!(unseen(&seen), [""; 0]);
+        seen.remove("BatchPosted");
+        assert_eq!(unseen(&seen), ["BatchPosted"]);
+    }
+
+    #[test]
     fn the_committed_page_is_that_of_the_table() {
-        if let Err(failure) = check() {
+        if let Err(failure) = check_pages() {
             panic!("{failure}");
         }
     }

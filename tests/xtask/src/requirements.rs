@@ -145,8 +145,37 @@ fn proven_on(page: &str) -> BTreeSet<Requirement> {
         .collect()
 }
 
-/// Reads the records of the last complete run.
+/// The events that tests of the last complete run saw images emit.
+///
+/// # Errors
+/// There are no records of a complete run.
+pub fn events_seen() -> Result<BTreeSet<String>, Failure> {
+    let mut seen = BTreeSet::new();
+    each_record(&folder(), "events", |_, line| {
+        seen.insert(line.to_owned());
+        Ok(())
+    })?;
+    Ok(seen)
+}
+
+/// Reads the proofs of the last complete run.
 fn records(folder: &Path) -> Result<Proofs, Failure> {
+    let mut proofs = Proofs::new();
+    each_record(folder, "proofs", |path, line| {
+        let proof: Proof =
+            line.parse().map_err(|fault: String| Failure::verdict(format!("{}: {fault}", path.display())))?;
+        proofs.entry(proof.requirement).or_default().insert(proof);
+        Ok(())
+    })?;
+    Ok(proofs)
+}
+
+/// Shows each line of the records of one kind that the last complete run has left.
+fn each_record(
+    folder: &Path,
+    kind: &str,
+    mut take: impl FnMut(&Path, &str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let unreadable =
         |path: &Path, error: std::io::Error| Failure::usage(format!("{}: {error}", path.display()));
     if !folder.join(COMPLETE).exists() {
@@ -155,21 +184,15 @@ fn records(folder: &Path) -> Result<Proofs, Failure> {
             folder.display()
         )));
     }
-    let mut proofs = Proofs::new();
     for entry in std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
         let path = entry.map_err(|error| unreadable(folder, error))?.path();
-        if path.extension().is_none_or(|extension| extension != "proofs") {
+        if path.extension().is_none_or(|extension| extension != kind) {
             continue;
         }
         let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
-        for line in text.lines() {
-            let proof: Proof = line
-                .parse()
-                .map_err(|fault: String| Failure::verdict(format!("{}: {fault}", path.display())))?;
-            proofs.entry(proof.requirement).or_default().insert(proof);
-        }
+        text.lines().try_for_each(|line| take(&path, line))?;
     }
-    Ok(proofs)
+    Ok(())
 }
 
 /// Prints all requirements, or only the open ones.

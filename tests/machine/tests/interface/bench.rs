@@ -1,7 +1,7 @@
 //! netdma.sys on the hosted machine with this program on both its sides: provider and client are routines of the test, the
 //! image between them is the real one.
 
-use machine::events::Seen;
+use machine::events::{self as machine_events, Seen};
 use machine::lab;
 use netdma_abi::Version;
 use netdma_abi::client::Statistics;
@@ -82,6 +82,7 @@ pub fn on_machine(version: Version, remapped: bool, machine: Builder, work: impl
     if let Err(stop) = ran {
         panic!("{stop}");
     }
+    machine_events::note(&machine.etw_events()).unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
 impl Bench<'_> {

@@ -460,6 +460,26 @@ fn a_failed_append_is_followed_by_a_start_once_the_engine_is_quiet() {
 }
 
 #[test]
+fn each_post_is_an_event_and_so_is_one_that_the_provider_refuses() {
+    with_channel(V, |b, channel| {
+        b.post(channel);
+        b.post(channel);
+        b.script(|script| drop(script.fail.insert("append", vec![STATUS_UNSUCCESSFUL])));
+        b.post(channel);
+        let events = b.events();
+        let posted = events.iter().filter(|event| event.name() == "BatchPosted");
+        let posted: Vec<_> = posted.map(|event| (event.value("descriptors"), event.value("start"))).collect();
+        assert_eq!(posted, [(Some(1), Some(1)), (Some(1), Some(0))]);
+        let refused = b.event("PostFailed").expect("an append failed");
+        assert_eq!(refused.value("status"), Some(u64::from(STATUS_UNSUCCESSFUL.cast_unsigned())));
+        b.run(b.first());
+        b.dpc(b.first());
+        b.run(b.first());
+        b.dpc(b.first());
+    });
+}
+
+#[test]
 fn a_provider_that_never_starts_fails_each_request_once() {
     with_channel(V, |b, channel| {
         b.script(|script| drop(script.fail.insert("start", vec![STATUS_UNSUCCESSFUL; 9])));

@@ -55,12 +55,17 @@ pub fn nothing_left(lab: Lab) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Installs everything with these numbers in place of the INF's own.
+/// Installs everything with these numbers in place of those of ioatdma's INF.
 pub fn install_with(lab: &mut Lab, settings: &[(&str, u32)]) -> Result<(), Failure> {
+    install_changed(lab, "ioatdma", settings)
+}
+
+/// Installs everything with these numbers in place of those of one package's INF.
+pub fn install_changed(lab: &mut Lab, changed: &str, settings: &[(&str, u32)]) -> Result<(), Failure> {
     lab.add_client_device()?;
     for package in PACKAGES {
         let mut source = machine::lab::source(package)?;
-        if package == "ioatdma" {
+        if package == changed {
             change(&mut source, settings);
         }
         lab.install_source(&source)?;

@@ -268,3 +268,12 @@ fn a_bug_check_in_a_service_routine_halts_every_engine_with_its_copies_cut_short
     }
     Ok(())
 }
+
+#[test]
+fn a_wish_for_a_processor_that_is_not_there_is_told_and_not_followed() -> Result<(), Failure> {
+    let mut bench = Bench::new(0x6F20, |_| {}, |desk| desk.affinity = Some((0, 99)))?;
+    let events = bench.lab.events()?;
+    let refused: Vec<_> = events.iter().filter(|event| event.name() == "AffinityRefused").collect();
+    assert_eq!(refused.iter().map(|event| event.value("processor")).collect::<Vec<_>>(), [Some(99)]);
+    bench.end()
+}

@@ -8,8 +8,9 @@ use crate::command::Failure;
 use crate::debian::Apt;
 use crate::{cache, steps};
 
-/// The release whose Node is taken: any that knows ES2020 does.
-const SUITES: &[&str] = &["bookworm"];
+/// The release whose Node is taken: it must know ES2020. Those of later releases read parts of themselves from
+/// /usr/share/nodejs and do not run from another folder.
+const SUITES: &[&str] = &["bullseye"];
 const PACKAGES: &[&str] = &["nodejs"];
 
 /// The tests of the debugger script, as a test program to be started. Where there is no Node and none can be had, the
@@ -33,7 +34,7 @@ pub fn debugger_tests() -> Process {
 /// There is none and it cannot be fetched; the message says why.
 fn find() -> Result<Option<PathBuf>, Failure> {
     let runs = |program: &Path| {
-        Process::new(program).arg("--version").output().is_ok_and(|answer| answer.status.success())
+        Process::new(program).args(["--eval", "0n"]).output().is_ok_and(|answer| answer.status.success())
     };
     if std::env::var_os("NETDMA_NODE").is_some()
         || ["node", "nodejs"].iter().any(|name| runs(Path::new(name)))
@@ -45,6 +46,9 @@ fn find() -> Result<Option<PathBuf>, Failure> {
     let program = folder.join("node");
     if !runs(&program) {
         install(&folder, &program)?;
+        if !runs(&program) {
+            return Err(Failure::usage(format!("{} was fetched and does not run", program.display())));
+        }
     }
     Ok(Some(program))
 }
@@ -64,7 +68,7 @@ fn install(folder: &Path, program: &Path) -> Result<(), Failure> {
     fs::remove_dir_all(&work).map_err(failed)?;
     // Through its own dynamic linker: the machine's C library may be older.
     let script = format!(
-        "#!/bin/sh\nroot='{}'\nexec \"$root/lib64/ld-linux-x86-64.so.2\" --library-path \
+        "#!/bin/sh\nroot='{}'\nexec \"$root/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2\" --library-path \
          \"$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu\" \"$root/usr/bin/node\" \"$@\"\n",
         root.display()
     );

@@ -281,6 +281,36 @@ fn an_interrupt_that_comes_while_a_command_waits_costs_none_of_the_later_ones() 
 }
 
 #[test]
+fn a_command_that_nothing_came_in_between_is_followed_by_no_dpc() -> Result<(), Failure> {
+    for cell in counted_cells().filter(|cell| cell.interrupts != Interrupts::None) {
+        // At DISPATCH_LEVEL the command has the lock all the time, so that nothing can come in between.
+        let mut writes = [PASSIVE, DISPATCH].map(|irql| (irql, Vec::new()));
+        for (irql, writes) in &mut writes {
+            let (mut bench, channel) = slow(cell)?;
+            let (devnode, place) = (bench.device, bench.pages[ARGUMENTS].0 + 0x300);
+            bench.list(0..3, STATUS_UPDATE_ON_COMPLETION)?;
+            assert_eq!(bench.post(START, channel, 0, 3)?, SUCCESS);
+            bench.settle()?;
+            for command in [SUSPEND, RESUME, ABORT, RESET] {
+                let arguments = if command == SUSPEND { vec![channel, place] } else { vec![channel] };
+                let traffic =
+                    |bench: &mut Bench| bench.lab.run(|k| k.device(devnode).and_then(|d| d.traffic));
+                let before = traffic(&mut bench)?.expect("a function").writes;
+                assert_eq!(bench.call_at(*irql, command, &arguments)?, SUCCESS, "{cell} {command}");
+                bench.lab.machine.advance(100_000)?;
+                writes.push(traffic(&mut bench)?.expect("a function").writes - before);
+            }
+            bench.call(FREE, &[channel])?;
+            bench.end()?;
+        }
+        // A DPC would re-arm the channel by one more write.
+        let [(_, passive), (_, dispatch)] = writes;
+        assert_eq!(passive, dispatch, "{cell}: register writes of suspend, resume, abort and reset");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_free_waits_for_a_stop_that_is_still_being_finished() -> Result<(), Failure> {
     for cell in counted_cells() {
         let mut bench = Bench::on(cell, |options| options.timing.reset = 150_000_000, |_| {})?;

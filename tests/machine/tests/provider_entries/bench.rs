@@ -190,6 +190,7 @@ extern "win64" fn interrupt_dpc(channel: u64, last: u64) {
     for _ in 0..desk(|d| d.lingers) {
         kernel(|k| k.call_export("KeStallExecutionProcessor", &[1]));
     }
+    assert_eq!(kernel(Kernel::locks_held), 0, "the interface is told with no lock held (D11)");
     let told = told(channel, last);
     let inside = desk(|d| {
         d.reports.push(told);

@@ -30,6 +30,8 @@ thread_local! {
 }
 
 extern "win64" fn completion(_channel: u64, cookie: u64, _user: u64, status: i32) {
+    let locks = Kernel::with_current(Kernel::locks_held);
+    assert_eq!(locks, Some(0), "a client is called with no lock held");
     TOLD.with_borrow_mut(|told| told.push((cookie, status)));
 }
 

@@ -17,7 +17,7 @@ pub const COMMAND: Command = Command {
     summary: "Make signed driver packages for a test machine in target/packages.\n\n\
               Builds the drivers, then for each NAME_package: image with an embedded signature, symbols, INF, signed \
               catalogue, and\nthe test certificate to import on the test machine. The certificate and its key are made \
-              on the first call and kept\nin target/packages. Needs openssl and osslsigncode.",
+              on the first call and kept\nin target/test-certificate. Needs openssl and osslsigncode.",
     run,
 };
 
@@ -37,8 +37,8 @@ fn run(words: Vec<OsString>) -> Result<(), Failure> {
         return Err(Failure::usage(format!("{tool} is missing: install the package of that name")));
     }
     drivers::build(&[])?;
-    let packages = workspace::root().join("target/packages");
-    make_all(&packages, &packages)?;
+    let packages = packages();
+    make_all(&packages)?;
     for name in drivers::DRIVERS {
         let folder = packages.join(format!("{name}_package"));
         println!("{}", folder.display());
@@ -61,27 +61,32 @@ pub fn check() -> Result<(), Failure> {
         println!("      skipped: {tool} is missing, so no package can be signed");
         return Ok(());
     }
-    let packages = workspace::root().join("target/packages");
-    make_all(&packages, &packages)?;
+    let packages = packages();
+    make_all(&packages)?;
     make_again(&packages)
+}
+
+/// What is copied to a test machine. The certificate's key is not in it.
+fn packages() -> PathBuf {
+    workspace::root().join("target/packages")
 }
 
 fn missing_tool() -> Option<&'static str> {
     TOOLS.into_iter().find(|tool| Process::new(tool).arg("--version").output().is_err())
 }
 
-/// Makes every package in `folder` with the certificate in `packages`.
-fn make_all(folder: &Path, packages: &Path) -> Result<(), Failure> {
-    let certificate = Certificate::in_folder(packages)?;
+/// Makes every package in `folder`.
+fn make_all(folder: &Path) -> Result<(), Failure> {
+    let certificate = Certificate::in_folder(&workspace::root().join("target/test-certificate"))?;
     drivers::DRIVERS
         .iter()
         .try_for_each(|name| make(name, &folder.join(format!("{name}_package")), &certificate))
 }
 
-/// Makes every package anew, beside those in `packages`: each byte is the same.
+/// Makes every package anew and compares with those in `packages`: each byte is the same.
 fn make_again(packages: &Path) -> Result<(), Failure> {
-    let again = packages.join("again");
-    make_all(&again, packages)?;
+    let again = packages.with_file_name("packages-again");
+    make_all(&again)?;
     for name in drivers::DRIVERS {
         for file in files(name).iter().map(|file| Path::new(&format!("{name}_package")).join(file)) {
             if read(&packages.join(&file))? != read(&again.join(&file))? {

@@ -167,3 +167,61 @@ pub fn version(version: u32) -> String {
 pub fn driver_version(version: u32) -> String {
     format!("{}.{}.{}", version >> 16, version >> 8 & 0xFF, version & 0xFF)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::{Answer, Handle};
+    use netdma_ioctl::Guid;
+    use std::time::Duration;
+
+    /// A machine that lists two engines; what it says when they are opened is given.
+    struct Two([Option<Refusal>; 2]);
+
+    impl Transport for Two {
+        fn devices(&mut self, _class: Guid) -> Result<Vec<String>, Refusal> {
+            Ok(vec!["0".into(), "1".into()])
+        }
+
+        fn open(&mut self, device: &str) -> Result<Handle, Refusal> {
+            let number = usize::from(device != "0");
+            self.0[number].map_or(Ok(Handle(number)), Err)
+        }
+
+        fn close(&mut self, _handle: Handle) {}
+
+        fn control(
+            &mut self,
+            _handle: Handle,
+            code: u32,
+            _input: &[u8],
+            output: &mut [u8],
+        ) -> Result<Answer, Refusal> {
+            assert_eq!(code, REPORT);
+            output[..Engine::SIZE].fill(0);
+            Ok(Answer { bytes: Engine::SIZE, took: Duration::ZERO })
+        }
+
+        fn wait(&mut self, _time: Duration) {}
+
+        fn add_test_device(&mut self) -> Result<String, Trouble> {
+            Err(Trouble::new("not asked for"))
+        }
+
+        fn remove_test_device(&mut self) -> Result<String, Trouble> {
+            Err(Trouble::new("not asked for"))
+        }
+    }
+
+    #[test]
+    fn an_engine_that_leaves_after_it_was_listed_is_left_out() {
+        assert_eq!(read_any(&mut Two([Some(Refusal::NotFound), None])).map(|found| found.len()), Ok(1));
+        assert_eq!(read_any(&mut Two([None, None])).map(|found| found.len()), Ok(2));
+    }
+
+    #[test]
+    fn an_engine_that_refuses_is_named() {
+        let refused = read_any(&mut Two([None, Some(Refusal::AccessDenied)]));
+        assert!(refused.is_err_and(|trouble| trouble.to_string().contains("asking the engine 1")));
+    }
+}

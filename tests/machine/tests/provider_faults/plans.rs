@@ -1,7 +1,7 @@
 //! Every fault that the engine model knows, one row each, on every generation: how it ends, that nothing is lost or told
 //! twice, and that work goes on afterwards.
 
-use ioat_model::{Defect, FAULTS};
+use ioat_model::{Defect, FAULTS, Fault, FaultPlan};
 use machine::lab::{Failure, Lab};
 use proof::proves;
 
@@ -12,44 +12,67 @@ const UNSUCCESSFUL: i32 = 0xC000_0001_u32.cast_signed();
 /// CM_PROB_FAILED_START.
 const FAILED_START: u32 = 10;
 
+/// One plan of each fault, in the order of the model's list.
+const PLANS: &[&str] = &[
+    "flip-bit copy=5 bit=9",
+    "skip-copy copy=5",
+    "early-completion descriptor=5 steps=1",
+    "drop-interrupt interrupt=*",
+    "spurious-interrupt descriptor=*",
+    "stuck-interrupt interrupt=1",
+    "halt descriptor=5 error=read-data",
+    "removed access=1",
+    "lost-completion completion=1",
+    "late-completion completion=1 by=3000000",
+    "torn-completion completion=*",
+    "foreign-completion completion=1 address=0x100000040",
+    "backward-completion completion=1",
+    "endless-reset reset=*",
+    "endless-suspend suspend=*",
+    "halted-at-start error=read-data",
+    "running-at-start",
+    "config-unreachable",
+    "defect name=short-copy",
+];
+
 #[test]
 fn every_fault_of_the_model_ends_as_specified() -> Result<(), Failure> {
-    for (fault, _) in FAULTS {
+    let listed: Vec<_> = FAULTS.iter().map(|(name, _)| *name).collect();
+    let planned: Vec<_> = PLANS.iter().filter_map(|plan| plan.split(' ').next()).collect();
+    assert_eq!(planned, listed, "each fault of the model's list has a plan here");
+    for plan in PLANS {
+        let FaultPlan { faults } = plan.parse().expect("a fault plan");
         for device in DEVICES {
-            row(fault, device)?;
+            row(&faults[0], plan, device)?;
         }
     }
     Ok(())
 }
 
-/// How a fault ends. One that the model learns needs a row here.
-fn row(fault: &str, device: u16) -> Result<(), Failure> {
+/// How a fault ends. One that the model learns does not compile without a row here.
+fn row(fault: &Fault, plan: &str, device: u16) -> Result<(), Failure> {
     match fault {
         // No driver can see these: who wants to know compares.
-        "flip-bit" => unnoticed(device, "flip-bit copy=5 bit=9", false),
-        "skip-copy" => unnoticed(device, "skip-copy copy=5", false),
-        "early-completion" => unnoticed(device, "early-completion descriptor=5 steps=1", true),
+        Fault::FlipBit { .. } | Fault::SkipCopy { .. } => unnoticed(device, plan, false),
+        Fault::EarlyCompletion { .. } => unnoticed(device, plan, true),
         // These cost time.
-        "drop-interrupt" => delayed(device, "drop-interrupt interrupt=*"),
-        "spurious-interrupt" => delayed(device, "spurious-interrupt descriptor=*"),
-        "stuck-interrupt" => delayed(device, "stuck-interrupt interrupt=1"),
-        "late-completion" => delayed(device, "late-completion completion=1 by=3000000"),
-        "torn-completion" => delayed(device, "torn-completion completion=*"),
+        Fault::DropInterrupt { .. }
+        | Fault::SpuriousInterrupt { .. }
+        | Fault::StuckInterrupt { .. }
+        | Fault::LateCompletion { .. }
+        | Fault::TornCompletion { .. }
         // The watchdog reads what the word does not say (H31).
-        "lost-completion" => delayed(device, "lost-completion completion=1"),
-        "backward-completion" => delayed(device, "backward-completion completion=1"),
+        | Fault::LostCompletion { .. }
+        | Fault::BackwardCompletion { .. }
         // Not believed: the channel is reset, which writes an honest word.
-        "foreign-completion" => delayed(device, "foreign-completion completion=1 address=0x100000040"),
-        "halt" => failed(device, "halt descriptor=5 error=read-data", 4),
-        "removed" => removed(device),
-        "endless-reset" => endless_reset(device),
-        "endless-suspend" => endless_suspend(device),
+        | Fault::ForeignCompletion { .. } => delayed(device, plan),
+        Fault::Halt { .. } => failed(device, plan, 4),
+        Fault::Removed { .. } => removed(device, plan),
+        Fault::EndlessReset { .. } => endless_reset(device, plan),
+        Fault::EndlessSuspend { .. } => endless_suspend(device, plan),
         // Found at power-on, and put right before the first client.
-        "halted-at-start" => found(device, "halted-at-start error=read-data"),
-        "running-at-start" => found(device, "running-at-start"),
-        "config-unreachable" => found(device, "config-unreachable"),
-        "defect" => Defect::ALL.iter().try_for_each(|defect| defective(device, *defect)),
-        other => panic!("no row says how `{other}` ends"),
+        Fault::HaltedAtStart { .. } | Fault::RunningAtStart | Fault::ConfigUnreachable => found(device, plan),
+        Fault::Defect { .. } => Defect::ALL.iter().try_for_each(|defect| defective(device, *defect)),
     }
 }
 
@@ -96,11 +119,11 @@ fn found(device: u16, plan: &str) -> Result<(), Failure> {
 }
 
 /// The function is gone in the middle of a batch: what it had not done fails, and the channel can be given back.
-fn removed(device: u16) -> Result<(), Failure> {
+fn removed(device: u16, plan: &str) -> Result<(), Failure> {
     let lab = with_client(options(device, ""), |client| {
         client.misbehave("lost-completion completion=1; drop-interrupt interrupt=*");
         let cookies = client.submit(0);
-        client.misbehave("removed access=1");
+        client.misbehave(plan);
         let ends = client.ends(&cookies).expect("a device that is gone fails its work");
         proves!(image: R82, H36; assert!(
             ends.iter().all(|status| [SUCCESS, IO_DEVICE_ERROR].contains(status)), "{device:04x}: {ends:x?}"));
@@ -110,15 +133,15 @@ fn removed(device: u16) -> Result<(), Failure> {
 
 /// Found so, the device does not start (problem code 10) and leaves nothing; met in use, the reset answers failure, what
 /// was asked for ends once, and the channel can be given back.
-fn endless_reset(device: u16) -> Result<(), Failure> {
-    let mut lab = boot(options(device, "endless-reset reset=*"))?;
+fn endless_reset(device: u16, plan: &str) -> Result<(), Failure> {
+    let mut lab = boot(options(device, plan))?;
     assert_eq!(problems(&mut lab)?, [FAILED_START], "{device:04x}");
     let names = lab.event_names()?;
     assert!(names.contains(&"BringUpFailed"), "{device:04x}: {names:?}");
     nothing_left(lab)?;
 
     let lab = with_client(options(device, ""), |client| {
-        client.misbehave("endless-reset reset=*");
+        client.misbehave(plan);
         let cookies = client.submit(0);
         // Below 2.0 the command bit says nothing: CHANSTS tells that the channel is at rest (M66).
         let expected = if device == DEVICES[0] { SUCCESS } else { UNSUCCESSFUL };
@@ -130,9 +153,9 @@ fn endless_reset(device: u16) -> Result<(), Failure> {
 }
 
 /// A suspension that the engine ignores answers failure; work goes on.
-fn endless_suspend(device: u16) -> Result<(), Failure> {
+fn endless_suspend(device: u16, plan: &str) -> Result<(), Failure> {
     nothing_left(with_client(options(device, ""), |client| {
-        client.misbehave("endless-suspend suspend=*");
+        client.misbehave(plan);
         let answer = client.call("NetDmaSuspendChannel", &[client.channel]);
         assert_eq!(answer, UNSUCCESSFUL, "{device:04x}");
         client.misbehave("");

@@ -1,5 +1,9 @@
 //! Driver packages: what gets installed where, and what a wrong package is told.
 
+#[path = "common/inf.rs"]
+#[allow(dead_code, reason = "other test programs use the rest")]
+mod inf;
+
 use std::collections::BTreeMap;
 
 use nthost::files::DRIVERS;
@@ -86,28 +90,6 @@ Generic = "Any engine"
 Disk = "Disk"
 "#;
 
-const PRIMITIVE_INF: &str = r#"
-[Version]
-Signature = "$WINDOWS NT$"
-Class = System
-ClassGuid = {4d36e97d-e325-11ce-bfc1-08002be10318}
-Provider = Makers
-DriverVer = 11/27/2026,1.0.0.0
-[DestinationDirs]
-DefaultDestDir = 12
-[SourceDisksFiles]
-library.sys = 1
-[DefaultInstall.NTamd64]
-CopyFiles = @library.sys
-[DefaultInstall.NTamd64.Services]
-AddService = library,, Service
-[Service]
-ServiceType = 1
-StartType = 3
-ErrorControl = 1
-ServiceBinary = %12%\library.sys
-"#;
-
 fn system() -> System {
     System::new(Release { major: 10, minor: 0, build: 19041 })
 }
@@ -170,7 +152,7 @@ fn a_device_gets_its_service_its_keys_and_its_image_from_the_driver_store() {
 #[test]
 fn a_primitive_driver_is_installed_when_it_is_staged() {
     let mut system = system();
-    system.stage(&source("library.inf", PRIMITIVE_INF, &["library.sys"])).unwrap();
+    system.stage(&source("library.inf", &inf::service("library", 12), &["library.sys"])).unwrap();
     let image = system.registry.text(&format!(r"{SERVICES}\library"), "ImagePath");
     assert_eq!(image, Some(r"\SystemRoot\System32\drivers\library.sys"));
     assert_eq!(system.files.named("library.sys").len(), 2, "the store's copy and the one in {DRIVERS}");
@@ -249,7 +231,7 @@ fn a_missing_payload_file_is_named() {
 
 #[test]
 fn a_service_image_in_a_directory_nothing_is_copied_to_is_refused() {
-    let text = PRIMITIVE_INF.replace(r"%12%\library.sys", r"%12%\sub\library.sys");
+    let text = inf::service("library", 12).replace(r"%12%\library.sys", r"%12%\sub\library.sys");
     let mut system = system();
     let error = system.stage(&source("library.inf", &text, &["library.sys"])).unwrap_err().to_string();
     assert!(error.contains("is not copied by this INF"), "{error}");

@@ -1,6 +1,8 @@
 //! A small PCI function for tests of the machine itself: registers, one doorbell, messages, a line, a bit of DMA.
 #![allow(dead_code)] // each test program uses its part
 
+pub mod inf;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -169,38 +171,13 @@ impl PciFunction for TestFunction {
 
 /// A package that installs service `engine` on the test function (and on `Root\Engine`).
 pub fn package() -> Source {
-    let text = r#"
-[Version]
-Signature = "$WINDOWS NT$"
-Class = System
-ClassGuid = {4d36e97d-e325-11ce-bfc1-08002be10318}
-Provider = Makers
-DriverVer = 11/27/2026,1.0.0.0
-[DestinationDirs]
-DefaultDestDir = 13
-[SourceDisksFiles]
-engine.sys = 1
-[Manufacturer]
-Makers = Models, NTamd64
-[Models.NTamd64]
-"Test engine" = Engine, PCI\VEN_8086&DEV_6F20, Root\Engine
-[Engine.NT]
-CopyFiles = @engine.sys
-[Engine.NT.HW]
-AddReg = Hardware
-[Hardware]
-HKR,"Interrupt Management\MessageSignaledInterruptProperties",MSISupported,0x00010001,1
-HKR,"DMA Management",RemappingSupported,0x00010001,0
-[Engine.NT.Services]
-AddService = engine, 2, Service
-[Service]
-ServiceType = 1
-StartType = 3
-ErrorControl = 1
-ServiceBinary = %13%\engine.sys
-"#;
+    let text = inf::device(
+        "engine",
+        r"PCI\VEN_8086&DEV_6F20, Root\Engine",
+        r#"HKR,"DMA Management",RemappingSupported,0x00010001,0"#,
+    );
     let mut files = BTreeMap::new();
-    files.insert("engine.inf".to_owned(), text.as_bytes().to_vec());
+    files.insert("engine.inf".to_owned(), text.into_bytes());
     files.insert("engine.sys".to_owned(), b"no image: the test's own routines stand in".to_vec());
     Source { inf: "engine.inf".to_owned(), files, origin: None }
 }

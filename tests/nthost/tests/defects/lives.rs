@@ -9,7 +9,7 @@ use nthost::io::Guid;
 use nthost::io::file::Output;
 use nthost::{Builder, Machine, Stop};
 
-use crate::common::TestFunction;
+use crate::common::{TestFunction, inf};
 
 /// What a driver needs to live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub fn live(driver: &str, twin: Twin, life: Life, machine: &mut Machine) -> Resu
 /// Starts a service, lets it work for so many virtual nanoseconds, and stops it.
 pub fn serve(driver: &str, twin: Twin, time: u64, machine: &mut Machine) -> Result<(), Box<Stop>> {
     machine.run(|k| {
-        k.install_package(&package(driver, twin, SERVICE_INF)).expect("a package");
+        k.install_package(&package(driver, twin, inf::service(driver, 13))).expect("a package");
         k.start_service(driver).expect("a driver that starts");
     })?;
     machine.advance(time)?;
@@ -79,7 +79,8 @@ pub fn serve(driver: &str, twin: Twin, time: u64, machine: &mut Machine) -> Resu
 fn drive(driver: &str, twin: Twin, messages: u16, machine: &mut Machine) -> Result<(), Box<Stop>> {
     let id = machine.run(|k| {
         let id = k.plug(None, Box::new(TestFunction::new(messages))).expect("a function");
-        k.install_package(&package(driver, twin, DEVICE_INF)).expect("a package");
+        k.install_package(&package(driver, twin, inf::device(driver, r"PCI\VEN_8086&DEV_6F20", "")))
+            .expect("a package");
         assert_eq!(k.device(id).and_then(|device| device.problem), None, "{driver}, {twin:?}");
         id
     })?;
@@ -102,7 +103,7 @@ fn drive(driver: &str, twin: Twin, messages: u16, machine: &mut Machine) -> Resu
 }
 
 /// The package of a driver as `cargo xtask defects` built it.
-fn package(driver: &str, twin: Twin, inf: &str) -> Source {
+fn package(driver: &str, twin: Twin, inf: String) -> Source {
     let folder = root().join("target/defects").join(match twin {
         Twin::Wrong => "wrong",
         Twin::Clean => "clean",
@@ -110,61 +111,7 @@ fn package(driver: &str, twin: Twin, inf: &str) -> Source {
     let image = folder.join(format!("{driver}.sys"));
     let bytes = fs::read(&image)
         .unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask defects` builds it", image.display()));
-    let files = BTreeMap::from([
-        ("driver.inf".to_owned(), inf.replace("NAME", driver).into_bytes()),
-        (format!("{driver}.sys"), bytes),
-    ]);
+    let files =
+        BTreeMap::from([("driver.inf".to_owned(), inf.into_bytes()), (format!("{driver}.sys"), bytes)]);
     Source { inf: "driver.inf".to_owned(), files, origin: Some(folder) }
 }
-
-const SERVICE_INF: &str = r#"
-[Version]
-Signature = "$WINDOWS NT$"
-Class = System
-ClassGuid = {4d36e97d-e325-11ce-bfc1-08002be10318}
-Provider = Makers
-DriverVer = 11/27/2026,1.0.0.0
-[DestinationDirs]
-DefaultDestDir = 13
-[SourceDisksFiles]
-NAME.sys = 1
-[DefaultInstall.NTamd64]
-CopyFiles = @NAME.sys
-[DefaultInstall.NTamd64.Services]
-AddService = NAME,, Service
-[Service]
-ServiceType = 1
-StartType = 3
-ErrorControl = 1
-ServiceBinary = %13%\NAME.sys
-"#;
-
-const DEVICE_INF: &str = r#"
-[Version]
-Signature = "$WINDOWS NT$"
-Class = System
-ClassGuid = {4d36e97d-e325-11ce-bfc1-08002be10318}
-Provider = Makers
-DriverVer = 11/27/2026,1.0.0.0
-[DestinationDirs]
-DefaultDestDir = 13
-[SourceDisksFiles]
-NAME.sys = 1
-[Manufacturer]
-Makers = Models, NTamd64
-[Models.NTamd64]
-"Device" = Device, PCI\VEN_8086&DEV_6F20
-[Device.NT]
-CopyFiles = @NAME.sys
-[Device.NT.HW]
-AddReg = Hardware
-[Hardware]
-HKR,"Interrupt Management\MessageSignaledInterruptProperties",MSISupported,0x00010001,1
-[Device.NT.Services]
-AddService = NAME, 2, Service
-[Service]
-ServiceType = 1
-StartType = 3
-ErrorControl = 1
-ServiceBinary = %13%\NAME.sys
-"#;

@@ -12,7 +12,7 @@ use netdma_abi::completion::{self, TransferStatus};
 use netdma_abi::descriptor::{DESTINATION_DCA_ENABLE, NULL_TRANSFER};
 use netdma_abi::status::*;
 use netdma_abi::{NtStatus, Version};
-use netdma_core::channel::{Channel, ChannelState, Control};
+use netdma_core::channel::{Channel, ChannelState, Control, ControlOutcome};
 use netdma_core::delivery::{self, Completed, Delivery};
 use netdma_core::memory::{Request, RingMemory};
 use netdma_core::ring::{RESERVED_SLOTS, Ring};
@@ -50,6 +50,8 @@ pub enum Step {
     Resume,
     Abort,
     Reset,
+    /// An abort that stops the engine, but writes no word.
+    AbortUnwritten,
     /// The channel is claimed for a suspension, which `End` makes.
     ClaimSuspend,
     /// The channel is claimed for an abort, which `End` makes.
@@ -89,7 +91,7 @@ use Step::*;
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; Open as usize + 1] = [
         Null,
         Copy,
         Pieces,
@@ -106,6 +108,7 @@ impl Step {
         Resume,
         Abort,
         Reset,
+        AbortUnwritten,
         ClaimSuspend,
         ClaimAbort,
         End,
@@ -232,7 +235,8 @@ impl History {
     /// Takes one step and checks what must hold after it.
     pub fn take(&mut self, step: Step) {
         let (posts, accepted, pending, owed) = (self.posts(), self.accepted, self.pending(), self.owes_start);
-        let held = self.holds_back() && !matches!(step, Suspend | Resume | Abort | Reset | End);
+        let held =
+            self.holds_back() && !matches!(step, Suspend | Resume | Abort | AbortUnwritten | Reset | End);
         self.take_again(step);
         self.check();
         if held && self.holds_back() {
@@ -297,6 +301,13 @@ impl History {
             Resume => self.control(Control::Resume),
             Abort => self.control(Control::Abort(STATUS_REQUEST_ABORTED)),
             Reset => self.control(Control::Reset(STATUS_REQUEST_ABORTED)),
+            AbortUnwritten => {
+                if self.claim(Control::Abort(STATUS_REQUEST_ABORTED)) {
+                    self.excuse(LIED);
+                    self.bench.engine.stop();
+                    self.end_as(ControlOutcome::Done(None));
+                }
+            }
             ClaimSuspend => drop(self.claim(Control::Suspend)),
             ClaimAbort => drop(self.claim(Control::Abort(STATUS_REQUEST_ABORTED))),
             End => self.end(),
@@ -525,8 +536,13 @@ impl History {
     }
 
     fn end(&mut self) {
+        if let Some(control) = self.claimed {
+            self.end_as(self.bench.ask(control));
+        }
+    }
+
+    fn end_as(&mut self, outcome: ControlOutcome) {
         let Some(control) = self.claimed.take() else { return };
-        let outcome = self.bench.ask(control);
         let status = self.bench.with(|channel| channel.end_control(&self.bench.engine, outcome));
         self.report(0);
         let empties = matches!(control, Control::Abort(_) | Control::Reset(_));

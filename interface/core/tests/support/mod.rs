@@ -188,14 +188,22 @@ impl Engine {
 
     /// Halts by itself, as after a bad address.
     pub fn halt(&self) {
-        self.stop();
+        self.stop_and_say();
         self.inner.borrow_mut().dead = true;
     }
 
-    fn stop(&self) {
+    /// Stops, and writes no word.
+    pub fn stop(&self) {
         let mut inner = self.inner.borrow_mut();
         (inner.next, inner.remaining, inner.started, inner.context) = (0, 0, false, None);
-        self.word.store(completion::word(inner.last, TransferStatus::Halted), Ordering::Release);
+        (inner.suspended, inner.dead) = (false, false);
+    }
+
+    /// Stops as commanded.
+    fn stop_and_say(&self) {
+        self.stop();
+        let last = self.inner.borrow().last;
+        self.word.store(completion::word(last, TransferStatus::Halted), Ordering::Release);
     }
 
     /// Writes `word` instead of what is true.
@@ -327,8 +335,7 @@ impl EntryPoints for Engine {
         self.inner.borrow_mut().calls.push(Call::Abort);
         let status = self.answer("abort");
         if status == STATUS_SUCCESS {
-            self.stop();
-            self.inner.borrow_mut().dead = false;
+            self.stop_and_say();
         }
         Some(status)
     }
@@ -340,8 +347,7 @@ impl EntryPoints for Engine {
         self.inner.borrow_mut().calls.push(Call::Reset);
         let status = self.answer("reset");
         if status == STATUS_SUCCESS {
-            self.stop();
-            self.inner.borrow_mut().dead = false;
+            self.stop_and_say();
         }
         Some(status)
     }

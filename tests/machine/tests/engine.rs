@@ -284,6 +284,17 @@ fn started(bench: &Bench, device: u16, count: usize) -> Channel {
     channel
 }
 
+/// An engine in the middle of a list of 20 descriptors.
+fn midway(device: u16) -> (Bench, Channel) {
+    let bench = Bench::new(device, |options| {
+        options.timing.fine = true;
+        options.timing.per_descriptor = 2_000;
+    });
+    let channel = started(&bench, device, 20);
+    bench.steps(12);
+    (bench, channel)
+}
+
 #[test]
 fn every_version_comes_up_and_copies() {
     for device in DEVICES {
@@ -411,12 +422,7 @@ fn append_racing_with_going_idle_loses_nothing() {
 #[test]
 fn a_busy_start_finishes_the_current_descriptor_and_drops_the_rest() {
     for device in COUNTED {
-        let bench = Bench::new(device, |options| {
-            options.timing.fine = true;
-            options.timing.per_descriptor = 2_000;
-        });
-        let mut channel = started(&bench, device, 20);
-        bench.steps(12);
+        let (bench, mut channel) = midway(device);
         bench.copies(40, 2, 64);
         channel.start(&bench.hardware(Dispatch(&bench)), bench.word(), slot(40), 2).unwrap();
         bench.run();
@@ -431,12 +437,7 @@ fn a_busy_start_finishes_the_current_descriptor_and_drops_the_rest() {
 #[test]
 fn suspended_work_waits_and_resumed_work_completes() {
     for device in COUNTED {
-        let bench = Bench::new(device, |options| {
-            options.timing.fine = true;
-            options.timing.per_descriptor = 2_000;
-        });
-        let mut channel = started(&bench, device, 20);
-        bench.steps(12);
+        let (bench, mut channel) = midway(device);
         let hardware = &bench.hardware(Dispatch(&bench));
         let Ok(Outcome::Stopped(last)) = channel.suspend(hardware, bench.word()) else {
             panic!("{device:04x}")
@@ -479,12 +480,7 @@ fn a_resumed_channel_follows_a_changed_next_pointer() {
 fn abort_and_reset_stop_the_engine_for_good_and_start_works_after_them() {
     for device in COUNTED {
         for reset in [false, true] {
-            let bench = Bench::new(device, |options| {
-                options.timing.fine = true;
-                options.timing.per_descriptor = 2_000;
-            });
-            let mut channel = started(&bench, device, 20);
-            bench.steps(12);
+            let (bench, mut channel) = midway(device);
             let hardware = &bench.hardware(Dispatch(&bench));
             let outcome = if reset {
                 channel.reset(hardware, bench.word())

@@ -525,7 +525,16 @@ impl History {
     }
 
     fn claim(&mut self, control: Control) -> bool {
+        let state = self.bench.with(|channel| channel.state());
+        let fits = match control {
+            Control::Suspend => {
+                matches!(state, ChannelState::Armed | ChannelState::Active | ChannelState::Idle)
+            }
+            Control::Resume => state == ChannelState::Suspended,
+            Control::Abort(_) | Control::Reset(_) => true,
+        };
         let claimed = self.bench.with(|channel| channel.begin_control(control)).is_ok();
+        assert_eq!(claimed, fits && self.claimed.is_none(), "one operation at a time, where it fits");
         if claimed {
             self.claimed = Some(control);
             if matches!(control, Control::Abort(_) | Control::Reset(_)) {

@@ -381,3 +381,14 @@ fn clients_are_told_the_address_width_and_the_transfer_limit_of_every_version() 
     }
     Ok(())
 }
+
+#[test]
+fn the_last_thing_that_interrupt_control_is_told_is_to_be_silent() -> Result<(), Failure> {
+    for device in ENGINES {
+        let accesses = registers(&whole_life(options(device)?)?);
+        let told = accesses.iter().filter(|access| access.is_write && access.offset == general::INTRCTRL);
+        let told: Vec<u64> = told.map(|access| access.value).collect();
+        proves!(image: H18; assert!(told.len() > 1 && told.last() == Some(&0), "{device:04x}: {told:x?}"));
+    }
+    Ok(())
+}

@@ -7,6 +7,9 @@ use proof::proves;
 
 use crate::bench::*;
 
+/// Offset of CompletionPhysicalAddress in the parameters.
+const COMPLETION_PHYSICAL: u64 = 0x10;
+
 #[test]
 fn an_allocation_answers_context_and_processor_or_changes_nothing() -> Result<(), Failure> {
     let mut bench = bench(0x6F20)?;
@@ -113,4 +116,39 @@ fn the_processor_of_the_channels_message_is_preferred_where_the_mask_has_it() ->
         bench.end()?;
     }
     Ok(())
+}
+
+#[test]
+fn a_dpc_runs_where_the_interface_says_each_time() -> Result<(), Failure> {
+    let mut bench = bench(0x6F20)?;
+    let (channel, _) = bench.allocate()?;
+    for (slot, processor) in [(0, 1), (1, 0), (2, 1), (3, 1)] {
+        desk(|d| {
+            d.processor = processor;
+            d.reports.clear();
+        });
+        bench.descriptor(slot, 8, NULL_TRANSFER | BOTH, [0; 4])?;
+        assert_eq!(bench.post(if slot == 0 { START } else { APPEND }, channel, slot, 1)?, SUCCESS);
+        bench.settle()?;
+        let reports = desk(|d| d.reports.clone());
+        proves!(image: R202; assert!(
+            !reports.is_empty() && reports.iter().all(|told| told.cpu == processor), "{processor}: {reports:?}"));
+    }
+    bench.call(FREE, &[channel])?;
+    bench.end()
+}
+
+#[test]
+fn a_completion_word_that_cannot_be_written_at_once_is_refused() -> Result<(), Failure> {
+    let mut bench = bench(0x6F20)?;
+    for off in [1, 2, 4] {
+        let at = bench.parameters(0, None, 0)?;
+        let place = at + COMPLETION_PHYSICAL;
+        bench.lab.run(|k| k.write(place, k.read::<u64>(place) + off))?;
+        let (status, context, _) = bench.allocate_with(PASSIVE, at)?;
+        proves!(image: R274; assert_eq!((status, context), (UNSUCCESSFUL, 0), "{off} bytes off"));
+    }
+    let (channel, _) = bench.allocate()?;
+    bench.call(FREE, &[channel])?;
+    bench.end()
 }

@@ -556,6 +556,9 @@ impl History {
         self.report(0);
         let empties = matches!(control, Control::Abort(_) | Control::Reset(_));
         if empties && status == STATUS_SUCCESS {
+            let done = self.bench.with(|channel| channel.ring().done());
+            let ended = self.waiting.iter().all(|request| request.cookie <= done);
+            assert!(ended, "an abort or reset ends everything accepted");
             let armed =
                 self.bench.engine.inner.borrow().fail.get("start").is_some_and(|left| !left.is_empty());
             self.trouble = if armed { FAILED } else { 0 };
